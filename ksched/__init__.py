@@ -1,0 +1,50 @@
+"""ksched: a scheduler research framework for Kubernetes.
+
+Write a policy over a table of nodes, replay a workload trace through a model of a cluster, compare policies. The names
+here are the public Python interface; everything the command line does is a few lines with them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import version as _version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ksched.experiments import compare as compare
+    from ksched.experiments import run_experiment as run_experiment
+    from ksched.framework import Framework as Framework
+    from ksched.framework import Status as Status
+    from ksched.framework import load_configuration as load_configuration
+    from ksched.framework.explain import explain_objects as explain
+    from ksched.objects import read_manifests as read_manifests
+    from ksched.report import open_results as open_results
+    from ksched.tables import NodeTable as NodeTable
+    from ksched.testing import check_plugin as check_plugin
+    from ksched.traces import load_trace as load_trace
+
+__version__ = _version("ksched")
+
+_PUBLIC = {
+    "Framework": "ksched.framework:Framework",
+    "NodeTable": "ksched.tables:NodeTable",
+    "Status": "ksched.framework:Status",
+    "check_plugin": "ksched.testing:check_plugin",
+    "compare": "ksched.experiments:compare",
+    "explain": "ksched.framework.explain:explain_objects",
+    "load_configuration": "ksched.framework:load_configuration",
+    "load_trace": "ksched.traces:load_trace",
+    "open_results": "ksched.report:open_results",
+    "read_manifests": "ksched.objects:read_manifests",
+    "run_experiment": "ksched.experiments:run_experiment",
+}
+
+__all__ = ["__version__", *sorted(_PUBLIC)]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that a worker loads only what it needs."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'ksched' has no attribute {name!r}")
+    module, _, attribute = _PUBLIC[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)

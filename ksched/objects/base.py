@@ -1,0 +1,191 @@
+"""What every Kubernetes object model shares: immutability, JSON names, cheap copies, lossless output.
+
+Models are pydantic models with Kubernetes' camelCase names as aliases of snake_case attributes. They validate once,
+when a manifest is read; afterwards objects are shared, never changed, and new versions are made by
+:meth:`KubeModel.replaced`, which copies one level and validates nothing.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Generic, Self, TypeVar
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PlainValidator,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+
+from .quantity import Quantity
+
+
+class _NullTuple(tuple[Any, ...]):
+    """An empty list that stood as ``null`` in the manifest, so that it is written back as null."""
+
+    __slots__ = ()
+
+
+class _NullDict(dict[str, Any]):
+    """An empty map that stood as ``null`` in the manifest, so that it is written back as null."""
+
+    __slots__ = ()
+
+
+_NULL_TUPLE: Final = _NullTuple()
+_NULL_DICT: Final = _NullDict()
+
+
+def _list_or_null(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    return _NULL_TUPLE if value is None else handler(value)
+
+
+def _map_or_null(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    return _NULL_DICT if value is None else handler(value)
+
+
+def _struct_or_null(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    return handler({} if value is None else value)
+
+
+_T = TypeVar("_T")
+# In Go's JSON null means absent. Lists and maps are never None here, so that nobody has to ask.
+Many = Annotated[tuple[_T, ...], WrapValidator(_list_or_null)]
+Map = Annotated[dict[str, _T], WrapValidator(_map_or_null)]
+Struct = Annotated[_T, WrapValidator(_struct_or_null)]
+StrMap = Map[StrictStr]
+ResourceList = Map[Quantity]
+# The api-server does not turn "3" into 3, nor 3 into "3".
+Str = StrictStr
+Int = StrictInt
+Bool = StrictBool
+
+
+def _int_or_str(value: Any) -> int | str:
+    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    raise ValueError('must be a whole number or a text like "25%"')
+
+
+# A union would add its members' names to the path in error messages.
+IntOrStr = Annotated[int | str, PlainValidator(_int_or_str)]
+
+_set_fields_set = BaseModel.__dict__["__pydantic_fields_set__"].__set__
+_set_extra = BaseModel.__dict__["__pydantic_extra__"].__set__
+_set_private = BaseModel.__dict__["__pydantic_private__"].__set__
+
+
+def camel(name: str) -> str:
+    """``node_name`` -> ``nodeName``."""
+    head, *rest = name.split("_")
+    return head + "".join(word.capitalize() for word in rest)
+
+
+class KubeModel(BaseModel):
+    """Base of all models in :mod:`ksched.objects`.
+
+    Attribute names are snake_case, JSON names Kubernetes' own; both are accepted by the constructor. Absent lists
+    are ``()``, absent maps ``{}``, absent scalars and optional structures None. Unknown fields are kept and
+    written back. Instances are immutable and must be treated so all the way down (maps are plain dicts).
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="allow",
+        alias_generator=camel,
+        populate_by_name=True,
+        defer_build=True,  # building the schemas of all kinds takes longer than most runs of the command line
+        protected_namespaces=(),
+    )
+
+    def replaced(self, **changes: Any) -> Self:
+        """A copy in which the named attributes are as given. Validates nothing and shares everything else (1 us)."""
+        old = self.__dict__
+        new = old | changes
+        if len(new) != len(old):
+            unknown = ", ".join(sorted(changes.keys() - old.keys()))
+            raise TypeError(f"{type(self).__name__} has no field {unknown}")
+        copy = object.__new__(type(self))
+        object.__setattr__(copy, "__dict__", new)
+        _set_fields_set(copy, self.__pydantic_fields_set__ | changes.keys())
+        _set_extra(copy, self.__pydantic_extra__)
+        _set_private(copy, None)
+        return copy
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form, camelCase, holding only what was set; quantities stand as the user wrote them."""
+        out: dict[str, Any] = {}
+        values = self.__dict__
+        fields_set = self.__pydantic_fields_set__
+        for name, alias in json_names(type(self)):
+            if name in fields_set:
+                value = values[name]
+                out[alias] = value if value is None or value.__class__ is str else jsonable(value)
+        if self.__pydantic_extra__:
+            out.update(self.__pydantic_extra__)
+        return out
+
+    def __hash__(self) -> int:
+        raise TypeError(f"{type(self).__name__} holds maps and cannot be hashed; key by name, uid or id()")
+
+
+def jsonable(value: Any) -> Any:
+    """The JSON form of a field's value."""
+    if isinstance(value, KubeModel):
+        return value.to_dict()
+    if isinstance(value, Quantity):
+        return value.source
+    if isinstance(value, tuple | list):
+        return None if value is _NULL_TUPLE else [jsonable(item) for item in value]
+    if isinstance(value, Mapping):
+        return None if value is _NULL_DICT else {key: jsonable(item) for key, item in value.items()}
+    return value
+
+
+_JSON_NAMES: dict[type[KubeModel], tuple[tuple[str, str], ...]] = {}
+
+
+def json_names(cls: type[KubeModel]) -> tuple[tuple[str, str], ...]:
+    """(attribute, JSON name) of every declared field, in order."""
+    names = _JSON_NAMES.get(cls)
+    if names is None:
+        names = tuple((name, field.alias or name) for name, field in cls.model_fields.items())
+        _JSON_NAMES[cls] = names
+    return names
+
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+class IdentityCache(Generic[_K, _V]):
+    """Results for immutable shared objects, found by identity, bounded.
+
+    Objects here are shared on purpose (one spec per template), so identity is the cheapest key there is. An entry
+    keeps its object alive; when ``maxsize`` is reached the older half goes.
+    """
+
+    __slots__ = ("_entries", "_maxsize")
+
+    def __init__(self, maxsize: int = 8192) -> None:
+        self._entries: dict[int, tuple[_K, _V]] = {}
+        self._maxsize = maxsize
+
+    def get(self, key: _K) -> _V | None:
+        """What was put for this very object, or None."""
+        entry = self._entries.get(id(key))
+        return None if entry is None else entry[1]
+
+    def put(self, key: _K, value: _V) -> _V:
+        """Remember ``value`` for this very object; returns it."""
+        entries = self._entries
+        if len(entries) >= self._maxsize:
+            for old in list(entries)[: self._maxsize // 2 + 1]:
+                del entries[old]
+        entries[id(key)] = (key, value)
+        return value
+
+    def __len__(self) -> int:
+        return len(self._entries)
