@@ -1,0 +1,68 @@
+"""The scheduler's cache: the NodeTable kept true to what the api-server told, plus pods assumed before it confirms.
+
+Upstream: pkg/scheduler/internal/cache. A pod is assumed on its node as soon as it is decided, so that the next decision
+sees it; it is forgotten if binding fails and confirmed when the watch shows it bound.
+"""
+
+from __future__ import annotations
+
+from ksched.objects import Node, Pod
+from ksched.tables import NodeTable, PodView
+
+FINISHED = ("Succeeded", "Failed")
+"""Phases in which a pod holds nothing; kube-scheduler never sees such pods."""
+
+
+class SchedulerCache:
+    """Assumed and confirmed pods over a NodeTable."""
+
+    def __init__(self, table: NodeTable | None = None) -> None:
+        self.table = table if table is not None else NodeTable()
+        self._assumed: dict[str, str] = {}
+
+    def add_node(self, node: Node) -> None:
+        """A Node appeared."""
+        self.table.add_node(node)
+
+    def update_node(self, node: Node) -> None:
+        """A Node changed."""
+        self.table.update_node(node)
+
+    def remove_node(self, name: str) -> None:
+        """A Node went away; its pods are counted again should it come back."""
+        self.table.remove_node(name)
+
+    def assume(self, pod: PodView, node_name: str, devices: tuple[int, ...] | None) -> None:
+        """Count ``pod`` on a node although nobody confirmed it yet."""
+        self.table.add_pod(pod, node_name, devices)
+        self._assumed[pod.uid] = node_name
+
+    def forget(self, pod: PodView) -> None:
+        """Take back an assumed pod."""
+        if self._assumed.pop(pod.uid, None) is not None:
+            self.table.remove_pod(pod.uid)
+
+    def is_assumed(self, uid: str) -> bool:
+        """Whether the pod is assumed and not yet confirmed."""
+        return uid in self._assumed
+
+    def add_pod(self, pod: Pod) -> None:
+        """The watch shows ``pod`` on a node: confirm it, or move it if it went elsewhere than assumed."""
+        uid, node_name = pod.metadata.uid or "", pod.spec.node_name or ""
+        counted_on = self.table.node_of(uid)
+        if self._assumed.pop(uid, None) is not None and counted_on == node_name:
+            return
+        if counted_on is not None:
+            self.table.remove_pod(uid)
+        self.table.add_pod(PodView(pod), node_name)
+
+    def update_pod(self, pod: Pod) -> None:
+        """A pod on a node changed in a way the table counts (labels, requests, deletion)."""
+        placed = self.table.remove_pod(pod.metadata.uid or "")
+        self.table.add_pod(PodView(pod), pod.spec.node_name or "", placed.devices)
+
+    def remove_pod(self, uid: str) -> None:
+        """A pod left its node (deleted or finished); unknown pods are ignored."""
+        self._assumed.pop(uid, None)
+        if self.table.node_of(uid) is not None:
+            self.table.remove_pod(uid)

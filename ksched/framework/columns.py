@@ -1,0 +1,154 @@
+"""Cached results of node-local plugins, one column per plugin and signature, refreshed row by row.
+
+A column remembers which column groups its plugin read and where the change logs stood; refreshing asks the plugin
+again only about rows that were touched since in one of those groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ksched.framework.cycle import NodeLocalCycle, NodeLocalPod
+from ksched.framework.invoke import Raw, guarded, raw_scores
+from ksched.framework.verdicts import Verdicts
+from ksched.tables import ALL_GROUPS, NODE, ChangeLog, NodeTable, NodeView
+from ksched.tables.arrays import Int32Array, IntArray
+
+_NO_ROWS: IntArray = np.array([], dtype=np.intp)
+
+
+class Watermark:
+    """Where the change logs of some column groups stood when something was computed from them."""
+
+    __slots__ = ("_groups", "_logs", "_positions")
+
+    def __init__(self, table: NodeTable, groups: int = ALL_GROUPS) -> None:
+        self._groups = 0
+        self._logs: list[ChangeLog] = []
+        self._positions: list[int] = []
+        self.watch(table, groups)
+        self._positions = [-1] * len(self._logs)
+
+    def watch(self, table: NodeTable, groups: int) -> None:
+        """Watch ``groups`` too, as computed from at this moment."""
+        for group, log in table.logs.items():
+            if groups & group and not self._groups & group:
+                self._groups |= group
+                self._logs.append(log)
+                self._positions.append(log.position)
+
+    def advance(self) -> IntArray | None:
+        """Rows touched in the watched groups since the last call (intp[k]); None means all rows."""
+        rows: IntArray | None = _NO_ROWS
+        positions = self._positions
+        for i, log in enumerate(self._logs):
+            before, now = positions[i], log.position
+            if before != now:
+                positions[i] = now
+                touched = log.since(before)
+                if touched is None or rows is None:
+                    rows = None
+                else:
+                    rows = np.union1d(rows, touched) if len(rows) else touched
+        return rows
+
+
+class Column:
+    """What filter and score columns share: when to recompute which rows.
+
+    ``version`` counts the times anything was recomputed.
+    """
+
+    __slots__ = ("_reads", "_table", "_watermark", "cycle", "plugin", "pod", "version")
+
+    def __init__(self, table: NodeTable, plugin: Any, pod: NodeLocalPod, cycle: NodeLocalCycle) -> None:
+        self.plugin = plugin
+        self.pod = pod
+        self.cycle = cycle
+        self.version = 0
+        self._table = table
+        self._reads = 0
+        # A plugin that reads no column is a constant; NODE keeps it as long as the table when rows come and go.
+        self._watermark = Watermark(table, NODE)
+
+    def refresh(self) -> None:
+        """Bring the column up to the table's present state."""
+        rows = self._watermark.advance()
+        if rows is None or 2 * len(rows) > self._table.n:
+            self._recompute(None)
+        elif len(rows):
+            self._recompute(rows)
+
+    def _recompute(self, rows: IntArray | None) -> None:
+        view = NodeView(self._table, rows)
+        self._compute(view, rows)
+        self.version += 1
+        if view.reads & ~self._reads:
+            self._reads |= view.reads
+            self._watermark.watch(self._table, view.reads)
+
+    def _compute(self, nodes: NodeView, rows: IntArray | None) -> None:
+        raise NotImplementedError
+
+
+class FilterColumn(Column):
+    """Verdict ids int32[n] of one Filter for one signature."""
+
+    __slots__ = ("_order", "_verdicts", "codes")
+
+    def __init__(
+        self,
+        table: NodeTable,
+        plugin: Any,
+        pod: NodeLocalPod,
+        cycle: NodeLocalCycle,
+        verdicts: Verdicts,
+        order: int,
+    ) -> None:
+        super().__init__(table, plugin, pod, cycle)
+        self._verdicts = verdicts
+        self._order = order
+        self.codes: Int32Array = np.array([], dtype=np.int32)
+
+    def _compute(self, nodes: NodeView, rows: IntArray | None) -> None:
+        result = guarded(self.plugin, "filter", self.cycle, self.pod, nodes)
+        codes = self._verdicts.encode(self.plugin.name, self._order, result, len(nodes))
+        if rows is None:
+            self.codes = codes
+        else:
+            self.codes[rows] = codes
+
+
+class ScoreColumn(Column):
+    """Raw scores int64[n] or float64[n] of one Score for one signature.
+
+    ``uniform`` is True while all rows are known to be equal: then any normaliser's inputs are known without a look.
+    """
+
+    __slots__ = ("raw", "uniform")
+
+    def __init__(self, table: NodeTable, plugin: Any, pod: NodeLocalPod, cycle: NodeLocalCycle) -> None:
+        super().__init__(table, plugin, pod, cycle)
+        self.raw: Raw = np.array([], dtype=np.int64)
+        self.uniform = False
+
+    def _compute(self, nodes: NodeView, rows: IntArray | None) -> None:
+        raw = raw_scores(self.plugin, guarded(self.plugin, "score", self.cycle, self.pod, nodes), len(nodes))
+        if rows is None:
+            # A plugin may hand out an array it was given; the column writes into its own.
+            self.raw = raw if raw.flags.writeable and raw.base is None else raw.copy()
+            self.uniform = bool(len(raw) and (raw == raw[0]).all())
+            return
+        if raw.dtype != self.raw.dtype:
+            self.raw = self.raw.astype(np.float64)
+        # Judged before writing: afterwards row 0 may itself be one of the new values.
+        self.uniform = self.uniform and bool((raw == self.raw[0]).all())
+        self.raw[rows] = raw
+
+
+def relevant_labels(labels: Mapping[str, str], keys: frozenset[str]) -> dict[str, str]:
+    """Those of ``labels`` that belong to a signature."""
+    return {key: value for key, value in labels.items() if key in keys} if keys else {}

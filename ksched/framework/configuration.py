@@ -1,0 +1,162 @@
+"""KubeSchedulerConfiguration v1: the file a kube-scheduler is given, read strictly.
+
+Keys are upstream's (k8s.io/kube-scheduler/config/v1/types.go). Keys that only concern the process kube-scheduler runs
+in (leader election, client connection, profiling) are accepted and have no effect here.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic.alias_generators import to_camel
+
+from ksched.errors import InputError, invalid
+
+API_VERSION = "kubescheduler.config.k8s.io/v1"
+KIND = "KubeSchedulerConfiguration"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        alias_generator=AliasGenerator(validation_alias=to_camel, serialization_alias=to_camel, alias=to_camel),
+    )
+
+
+class PluginEntry(_Strict):
+    """A plugin enabled or disabled at a point; ``weight`` only matters where it scores, 0 means 1."""
+
+    name: str
+    weight: int = Field(default=0, ge=0, le=2**31 - 1)
+
+
+class PluginSet(_Strict):
+    """What a profile changes at one extension point; "*" under ``disabled`` clears the defaults."""
+
+    enabled: tuple[PluginEntry, ...] = ()
+    disabled: tuple[PluginEntry, ...] = ()
+
+
+class Plugins(_Strict):
+    """A profile's ``plugins``: one set per extension point, and ``multiPoint`` for all a plugin implements."""
+
+    pre_enqueue: PluginSet = PluginSet()
+    queue_sort: PluginSet = PluginSet()
+    pre_filter: PluginSet = PluginSet()
+    filter: PluginSet = PluginSet()
+    post_filter: PluginSet = PluginSet()
+    pre_score: PluginSet = PluginSet()
+    score: PluginSet = PluginSet()
+    reserve: PluginSet = PluginSet()
+    permit: PluginSet = PluginSet()
+    pre_bind: PluginSet = PluginSet()
+    bind: PluginSet = PluginSet()
+    post_bind: PluginSet = PluginSet()
+    multi_point: PluginSet = PluginSet()
+
+    def at(self, point: str) -> PluginSet:
+        """The set of an extension point by its name in the file, e.g. "preFilter"."""
+        for name, field in type(self).model_fields.items():
+            if field.alias == point:
+                found = getattr(self, name)
+                assert isinstance(found, PluginSet)
+                return found
+        raise KeyError(point)
+
+
+class PluginConfig(_Strict):
+    """Arguments of one plugin."""
+
+    name: str
+    args: dict[str, Any] = {}
+
+    @field_validator("args")
+    @classmethod
+    def _without_type(cls, args: dict[str, Any]) -> dict[str, Any]:
+        # Genuine files carry the type of the args; the plugin's own model says all there is to check.
+        return {key: value for key, value in args.items() if key not in ("apiVersion", "kind")}
+
+
+class ProfileSpec(_Strict):
+    """One entry of ``profiles``, as written."""
+
+    scheduler_name: str = "default-scheduler"
+    percentage_of_nodes_to_score: int | None = Field(default=None, ge=0, le=100)
+    plugins: Plugins = Plugins()
+    plugin_config: tuple[PluginConfig, ...] = ()
+
+
+class ConfigurationSpec(_Strict):
+    """The whole file, as written."""
+
+    api_version: str = API_VERSION
+    kind: str = KIND
+    parallelism: int = Field(default=16, gt=0)
+    percentage_of_nodes_to_score: int = Field(default=100, ge=0, le=100)
+    """Upstream's default is 0 (adaptive sampling); here all nodes are scored unless the file says otherwise."""
+    pod_initial_backoff_seconds: int = Field(default=1, gt=0)
+    pod_max_backoff_seconds: int = Field(default=10, gt=0)
+    profiles: tuple[ProfileSpec, ...] = (ProfileSpec(),)
+    extenders: tuple[dict[str, Any], ...] = ()
+    leader_election: dict[str, Any] = {}
+    client_connection: dict[str, Any] = {}
+    enable_profiling: bool = True
+    enable_contention_profiling: bool = True
+    delay_cache_until_active: bool = False
+
+    @field_validator("api_version")
+    @classmethod
+    def _known_version(cls, version: str) -> str:
+        if version != API_VERSION:
+            raise ValueError(f"expected {API_VERSION}")
+        return version
+
+    @field_validator("kind")
+    @classmethod
+    def _known_kind(cls, kind: str) -> str:
+        if kind != KIND:
+            raise ValueError(f"expected {KIND}")
+        return kind
+
+    @field_validator("extenders")
+    @classmethod
+    def _no_extenders(cls, extenders: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+        if extenders:
+            raise ValueError("extenders are not supported; write the extender's logic as a plugin")
+        return extenders
+
+
+def parse(data: Any, *, where: str | None) -> ConfigurationSpec:
+    """A validated configuration from parsed YAML; InputError names the key that is wrong."""
+    if not isinstance(data, dict):
+        raise InputError(f"expected a {KIND} mapping, got {type(data).__name__}", where=where)
+    try:
+        spec = ConfigurationSpec.model_validate(data)
+    except ValidationError as error:
+        raise invalid(error, ConfigurationSpec, where=where) from None
+    if spec.pod_max_backoff_seconds < spec.pod_initial_backoff_seconds:
+        raise InputError("podMaxBackoffSeconds must not be below podInitialBackoffSeconds", where=where)
+    if not spec.profiles:
+        raise InputError("profiles must name at least one profile", where=where)
+    names = [profile.scheduler_name for profile in spec.profiles]
+    if len(set(names)) != len(names):
+        raise InputError("two profiles have the same schedulerName", where=where)
+    return spec
+
+
+def read(path: Path) -> ConfigurationSpec:
+    """Read a configuration file; InputError names file, line and key."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read the scheduler configuration: {error.strerror}", where=str(path)) from None
+    except UnicodeDecodeError:
+        raise InputError("the scheduler configuration is not UTF-8 text", where=str(path)) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise InputError(f"not valid YAML: {getattr(error, 'problem', error)}", where=where) from None
+    return parse(data, where=str(path))

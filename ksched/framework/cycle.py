@@ -1,0 +1,135 @@
+"""Cycle: what a plugin may know and keep while one pod is being placed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, overload
+
+import numpy as np
+
+from ksched.errors import PluginError
+from ksched.framework import chance
+from ksched.tables import NodeTable, NodeView, PodView
+
+
+class Cycle:
+    """One scheduling cycle of one pod.
+
+    ``state`` is the cycle state: plugins keep there what PreFilter and PreScore computed (use the plugin's name in the
+    key). ``now`` is simulated time in ns. ``devices`` is set by Reserve to the GPU devices taken on the chosen node.
+    """
+
+    __slots__ = ("_pod", "_seed", "_table", "attempt", "devices", "incarnation", "now", "plugin", "state")
+
+    node_local = False
+
+    def __init__(
+        self, table: NodeTable, pod: PodView, *, now: int, seed: int, attempt: int = 1, incarnation: int = 0
+    ) -> None:
+        self._table = table
+        self._pod = pod
+        self._seed = seed
+        self.now = now
+        self.attempt = attempt
+        self.incarnation = incarnation
+        self.plugin = ""
+        self.state: dict[Any, Any] = {}
+        self.devices: tuple[int, ...] | None = None
+
+    @property
+    def cluster(self) -> NodeView:
+        """All nodes of the cluster, whatever rows the plugin was asked about."""
+        return NodeView(self._table)
+
+    def node(self, name: str) -> NodeView:
+        """The one row of node ``name``."""
+        return NodeView(self._table, np.array([self._table.index[name]], dtype=np.intp))
+
+    @property
+    def _stream(self) -> int:
+        pod = self._pod
+        return chance.key(self._seed, self.plugin, pod.workload, pod.index, self.incarnation, self.attempt)
+
+    @overload
+    def random(self, counter: int = 0) -> int: ...
+    @overload
+    def random(self, counter: chance.Counters) -> chance.Draws: ...
+    def random(self, counter: int | chance.Counters = 0) -> int | chance.Draws:
+        """64-bit draws keyed by (seed, plugin, workload, index, incarnation, attempt) and ``counter``."""
+        return chance.draw(self._stream, counter)
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """A numpy Generator from the same key; slower to build than ``random`` is to call."""
+        return np.random.Generator(np.random.PCG64(self._stream))
+
+
+class NodeLocalCycle(Cycle):
+    """The cycle a node-local plugin gets: its results are kept and reused, so nothing of the moment may enter them."""
+
+    __slots__ = ()
+
+    node_local = True
+
+    def __init__(self, plugin: str) -> None:
+        self.plugin = plugin
+        self.state = {}
+        self.devices = None
+
+
+class NodeLocalPod(PodView):
+    """A pod without what distinguishes it from others of its signature.
+
+    ``labels`` holds only the keys some registered selector reads: others are not part of the signature.
+    """
+
+    __slots__ = ("_labels", "_namespace", "plugin")
+
+    def __init__(self, pod: PodView, plugin: str, labels: Mapping[str, str]) -> None:
+        self.info = pod.info
+        self.plugin = plugin
+        self._labels = labels
+        self._namespace = pod.namespace
+
+    @property
+    def namespace(self) -> str:
+        """The pod's namespace."""
+        return self._namespace
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The labels that belong to the signature."""
+        return self._labels
+
+    def __repr__(self) -> str:
+        return f"NodeLocalPod(of {self.plugin})"
+
+
+def _refuse(cls: type, what: str, names: tuple[str, ...], why: str) -> None:
+    """Make reading ``names`` on ``cls`` an error that tells the plugin's author what is wrong."""
+
+    def refusing(name: str) -> property:
+        def get(self: Any) -> Any:
+            raise PluginError(
+                f"plugin {self.plugin} is node_local but reads {what}.{name}",
+                hint=f"{why}; drop node_local = True to be asked every time",
+            )
+
+        return property(get)
+
+    for name in names:
+        setattr(cls, name, refusing(name))
+
+
+_refuse(
+    NodeLocalCycle,
+    "cycle",
+    ("now", "cluster", "node", "random", "rng", "attempt", "incarnation"),
+    "its results are kept and reused, so they may depend only on the node's row and the pod's signature",
+)
+_refuse(
+    NodeLocalPod,
+    "pod",
+    ("name", "uid", "key", "pod", "annotations", "workload", "index", "owner", "device_indices"),
+    "its results are shared by all pods with the same signature",
+)

@@ -1,0 +1,302 @@
+"""Filter and score for one pod: cached row by row for node-local plugins, asked anew for all others.
+
+:class:`SignatureEntry` keeps what pods of one signature share between decisions. After a decision one row of the table
+changed, so bringing an entry up to date costs a few operations on that row; only the final choice looks at all rows.
+:func:`filter_rows` and :func:`score_feasible` are the same without any memory, for a handful of rows (a DaemonSet's pod, a preemption dry run)
+and as the oracle the cached path is tested against.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ksched.errors import PluginError
+from ksched.framework.columns import FilterColumn, ScoreColumn, Watermark
+from ksched.framework.cycle import Cycle, NodeLocalCycle, NodeLocalPod
+from ksched.framework.invoke import as_scores, guarded, out_of_range, raw_scores
+from ksched.framework.pre_filter import PreFilterOutcome
+from ksched.framework.score_part import ScorePart
+from ksched.framework.selection import INFEASIBLE
+from ksched.framework.status import Code, Status
+from ksched.framework.verdicts import PASSES, Verdicts
+from ksched.tables import NodeTable, NodeView, PodView
+from ksched.tables.arrays import AnyArray, BoolArray, Int32Array, Int64Array, IntArray
+
+NO_OPINION = 1
+"""Total of every feasible node where a profile has no Score plugin at all (upstream: prioritizeNodes)."""
+_FEW_ROWS = 4
+"""Up to here a Python loop over rows beats numpy's per-call overhead."""
+
+
+class Scored(NamedTuple):
+    """One plugin's normalised scores, aligned with the rows evaluated."""
+
+    plugin: str
+    weight: int
+    normalized: AnyArray
+
+
+def _counts(verdicts: Int32Array) -> dict[int, int]:
+    """How many rows have each verdict."""
+    counts = np.bincount(verdicts)
+    return {int(i): int(counts[i]) for i in counts.nonzero()[0]}
+
+
+@dataclass(slots=True)
+class Evaluated:
+    """The outcome of filtering and scoring over ``rows`` of the table (None: all).
+
+    ``first`` int32: verdict of the first filter that rejects a row, 0 for feasible ones. ``totals`` int64: weighted sum,
+    ``INFEASIBLE`` where the pod cannot go. All arrays are aligned with ``rows`` and must not be written to.
+    """
+
+    rows: IntArray | None
+    first: Int32Array
+    feasible: BoolArray
+    count: int
+    totals: Int64Array
+    parts: list[Scored]
+    rejected: dict[int, int]
+    """Number of rows per verdict."""
+
+
+class Ask(NamedTuple):
+    """How to ask one plugin about one pod: its cycle and the pod as it may see it."""
+
+    cycle: Cycle
+    pod: PodView
+
+
+class SignatureEntry:
+    """Cached columns, feasibility and totals for all pods of one signature."""
+
+    def __init__(
+        self,
+        table: NodeTable,
+        local: dict[str, tuple[NodeLocalCycle, NodeLocalPod]],
+        filters: list[FilterColumn],
+        parts: list[ScorePart],
+        local_answers: dict[str, Any],
+        base: int = 0,
+    ) -> None:
+        self.table = table
+        self._base = base
+        self.local = local
+        self.filters = filters
+        self.parts = parts
+        self.local_answers = local_answers
+        """What node-local PreFilters answered: it follows from the signature."""
+        self.outcome: PreFilterOutcome | None = None
+        """The merged PreFilter outcome, if no other plugin has a say in it."""
+        self.first: Int32Array = np.array([], dtype=np.int32)
+        self.feasible: BoolArray = np.array([], dtype=np.bool_)
+        self.count = 0
+        self.rejected: Counter[int] = Counter()
+        self.totals: Int64Array = np.array([], dtype=np.int64)
+        self._filtered = Watermark(table)
+        self._scored = Watermark(table)
+        self._masked = False
+
+    # -- filter ---------------------------------------------------------------------------------------------
+
+    def filter(self) -> None:
+        """Bring ``first``, ``feasible``, ``count`` and ``rejected`` up to date."""
+        rows = self._filtered.advance()
+        if rows is not None and not len(rows):
+            return
+        for column in self.filters:
+            column.refresh()
+        if rows is None or len(self.first) != self.table.n:
+            self._filter_all()
+        elif len(rows) <= _FEW_ROWS:
+            self._filter_few(rows)
+        else:
+            self._filter_rows(rows)
+
+    def _filter_all(self) -> None:
+        first = np.zeros(self.table.n, dtype=np.int32)
+        for column in self.filters:
+            first = np.where(first == PASSES, column.codes, first)
+        self.first = first
+        self.feasible = first == PASSES
+        self._count_all()
+
+    def _filter_rows(self, rows: IntArray) -> None:
+        first = np.zeros(len(rows), dtype=np.int32)
+        for column in self.filters:
+            first = np.where(first == PASSES, column.codes[rows], first)
+        before = self.first[rows]
+        self.first[rows] = first
+        self.feasible[rows] = first == PASSES
+        self.rejected.subtract(_counts(before))
+        self.rejected.update(_counts(first))
+        self.count = self.rejected[PASSES]
+
+    def _filter_few(self, rows: IntArray) -> None:
+        for row in rows.tolist():
+            verdict = PASSES
+            for column in self.filters:
+                verdict = column.codes.item(row)
+                if verdict:
+                    break
+            before = self.first.item(row)
+            if verdict == before:
+                continue
+            self.first[row] = verdict
+            self.feasible[row] = verdict == PASSES
+            self.rejected[before] -= 1
+            self.rejected[verdict] += 1
+        self.count = self.rejected[PASSES]
+
+    def _count_all(self) -> None:
+        self.rejected = Counter(_counts(self.first))
+        self.count = self.rejected[PASSES]
+
+    # -- score ----------------------------------------------------------------------------------------------
+
+    def score(self, feasible: BoolArray, masked: bool, ask: Callable[[Any], Ask]) -> None:
+        """Bring ``totals`` up to date for the ``feasible`` rows, of which there is at least one.
+
+        ``masked`` writes INFEASIBLE into all other rows; it must only be asked for with the entry's own ``feasible``.
+        """
+        rows = self._scored.advance()
+        everything = rows is None or len(self.totals) != self.table.n or masked != self._masked
+        self._masked = masked
+        for part in self.parts:
+            if part.up_to_date(self.table, rows, feasible, ask(part.plugin)):
+                everything = True
+        if everything or rows is None:
+            total = self._sum(slice(None), self.table.n)
+            self.totals = np.where(feasible, total, INFEASIBLE) if masked else total
+        elif len(rows) == 1:
+            row = int(rows[0])
+            if masked and not feasible[row]:
+                self.totals[row] = INFEASIBLE
+            else:
+                added = sum(part.weight * part.normalized.item(row) for part in self.parts)
+                self.totals[row] = self._base + added
+        elif len(rows):
+            total = self._sum(rows, len(rows))
+            self.totals[rows] = np.where(feasible[rows], total, INFEASIBLE) if masked else total
+
+    def _sum(self, rows: IntArray | slice, size: int) -> Int64Array:
+        total = np.full(size, self._base, dtype=np.int64)
+        for part in self.parts:
+            total += part.normalized[rows].astype(np.int64) * part.weight
+        return total
+
+    def scored(self) -> list[Scored]:
+        """Each plugin's normalised scores over all rows."""
+        return [Scored(part.plugin.name, part.weight, part.normalized) for part in self.parts]
+
+
+def score_feasible(
+    table: NodeTable,
+    rows: IntArray,
+    first: Int32Array,
+    scores: list[tuple[Any, int]],
+    ask: Callable[[Any], Ask],
+) -> Evaluated:
+    """Score those of ``rows`` that pass (``first`` is 0) with ``scores`` (plugin, weight), from scratch."""
+    feasible = first == PASSES
+    count = int(feasible.sum())
+    totals = np.full(len(rows), INFEASIBLE, dtype=np.int64)
+    parts: list[Scored] = []
+    if count:
+        chosen = rows[feasible]
+        totals[feasible] = 0 if scores else NO_OPINION
+        for plugin, weight in scores:
+            normalized = score_rows(table, chosen, plugin, ask(plugin))
+            totals[feasible] += normalized * weight
+            spread = np.zeros(len(rows), dtype=np.int64)
+            spread[feasible] = normalized
+            parts.append(Scored(plugin.name, weight, spread))
+    return Evaluated(rows, first, feasible, count, totals, parts, _counts(first))
+
+
+def filter_rows(
+    table: NodeTable,
+    rows: IntArray,
+    filters: list[tuple[int, Any]],
+    verdicts: Verdicts,
+    ask: Callable[[Any], Ask],
+) -> Int32Array:
+    """Verdict of the first of ``filters`` (order, plugin) that rejects each of ``rows``, int32; 0 where none does."""
+    first = np.zeros(len(rows), dtype=np.int32)
+    for order, plugin in filters:
+        cycle, pod = ask(plugin)
+        result = guarded(plugin, "filter", cycle, pod, NodeView(table, rows))
+        first = np.where(first == PASSES, verdicts.encode(plugin.name, order, result, len(rows)), first)
+    return first
+
+
+def raw_rows(table: NodeTable, rows: IntArray, plugin: Any, ask: Ask) -> AnyArray:
+    """Raw scores of exactly the feasible ``rows``."""
+    return raw_scores(plugin, guarded(plugin, "score", *ask, NodeView(table, rows)), len(rows))
+
+
+def normalized_rows(table: NodeTable, rows: IntArray, plugin: Any, ask: Ask, raw: AnyArray) -> Int64Array:
+    """Normalised scores int64 of exactly the feasible ``rows``."""
+    normalizer = getattr(plugin, "normalizer", None)
+    values = raw
+    if normalizer is not None:
+        values = normalizer.apply(raw, normalizer.inputs(raw))
+    elif hasattr(plugin, "normalize_score"):
+        values = raw_scores(plugin, guarded(plugin, "normalize_score", *ask, raw), len(rows))
+    scores, bad = as_scores(values)
+    if bad is not None:
+        row = int(np.flatnonzero(bad)[0])
+        raise out_of_range(plugin, values[row], str(table.names()[rows[row]]))
+    return scores.astype(np.int64)
+
+
+def score_rows(table: NodeTable, rows: IntArray, plugin: Any, ask: Ask) -> Int64Array:
+    """Score and normalise exactly the feasible ``rows``."""
+    return normalized_rows(table, rows, plugin, ask, raw_rows(table, rows, plugin, ask))
+
+
+def wants_score(plugin: Any, ask: Ask, nodes: NodeView) -> bool:
+    """Run PreScore if the plugin has one; False if it skips scoring this pod."""
+    if not hasattr(plugin, "pre_score"):
+        return True
+    answer = guarded(plugin, "pre_score", *ask, nodes)
+    if isinstance(answer, Status) and answer.code is Code.SKIP:
+        return False
+    if isinstance(answer, Status) and answer.code is not Code.SUCCESS:
+        raise PluginError(f"plugin {plugin.name}: pre_score failed: {', '.join(answer.reasons)}")
+    return True
+
+
+def local_wants_score(plugin: Any, cycle: NodeLocalCycle, pod: NodeLocalPod, table: NodeTable) -> bool:
+    """PreScore of a node-local plugin, which must judge by the pod alone since the answer is kept."""
+    nodes = NodeView(table)
+    wanted = wants_score(plugin, Ask(cycle, pod), nodes)
+    if nodes.reads:
+        raise PluginError(
+            f"plugin {plugin.name} is node_local but its pre_score reads the nodes",
+            hint="what it computes is kept for the signature; move it to score, or drop node_local = True",
+        )
+    return wanted
+
+
+__all__ = [
+    "NO_OPINION",
+    "Ask",
+    "Evaluated",
+    "FilterColumn",
+    "ScoreColumn",
+    "Scored",
+    "SignatureEntry",
+    "filter_rows",
+    "local_wants_score",
+    "normalized_rows",
+    "raw_rows",
+    "score_feasible",
+    "score_rows",
+    "wants_score",
+]

@@ -1,0 +1,69 @@
+"""Calling plugins: their mistakes become errors that name the plugin, the node and what was expected."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ksched.errors import KschedError, PluginError
+from ksched.framework.normalizers import MAX_NODE_SCORE
+from ksched.tables import PodView
+from ksched.tables.arrays import BoolArray
+
+Raw = npt.NDArray[Any]
+
+
+def guarded(plugin: Any, method: str, *args: Any) -> Any:
+    """``plugin.method(*args)``; whatever it raises becomes a PluginError with the original as its cause."""
+    try:
+        return getattr(plugin, method)(*args)
+    except KschedError:
+        raise
+    except Exception as error:
+        pod = next((arg for arg in args if isinstance(arg, PodView)), None)
+        who = f" for pod {pod.pod.metadata.namespace}/{pod.pod.metadata.name}" if type(pod) is PodView else ""
+        raise PluginError(
+            f"plugin {plugin.name}: {method}{who} raised {type(error).__name__}: {error}",
+            hint=_hint(error),
+        ) from error
+
+
+def _hint(error: Exception) -> str | None:
+    if isinstance(error, ValueError) and "read-only" in str(error):
+        return "plugins must not change the nodes they are shown; work on a copy"
+    return None
+
+
+def raw_scores(plugin: Any, scores: Any, n: int) -> Raw:
+    """What Score or NormalizeScore returned, checked for type and shape: int64[n] or float64[n]."""
+    if not isinstance(scores, np.ndarray) or scores.shape != (n,) or scores.dtype.kind not in "iuf":
+        got = f"{scores.dtype}{list(scores.shape)}" if isinstance(scores, np.ndarray) else type(scores).__name__
+        raise PluginError(
+            f"plugin {plugin.name}: score returned {got}, expected int64[{n}] or float64[{n}]",
+            hint="return one number per row of the nodes given",
+        )
+    if scores.dtype.kind == "f":
+        return scores.astype(np.float64, copy=False)
+    return scores.astype(np.int64, copy=False)
+
+
+def as_scores(normalized: Raw) -> tuple[npt.NDArray[np.int8], BoolArray | None]:
+    """Normalised scores as int8 (floats truncated toward zero), and the rows outside 0..100 or not finite.
+
+    Whether such a row matters is known only once the feasible nodes are; its score here is 0. None: all rows are fine.
+    """
+    if len(normalized) == 0 or (normalized.min() >= 0 and normalized.max() <= MAX_NODE_SCORE):
+        return normalized.astype(np.int8), None
+    bad = ~((normalized >= 0) & (normalized <= MAX_NODE_SCORE))  # true for NaN
+    return np.where(bad, 0, normalized).astype(np.int8), bad
+
+
+def out_of_range(plugin: Any, score: Any, node: str) -> PluginError:
+    """The error for a feasible node whose normalised score is outside 0..100 or not finite."""
+    return PluginError(
+        f"plugin {plugin.name}: score of node {node} is {score} after normalisation, "
+        f"expected a finite number from 0 to {MAX_NODE_SCORE}",
+        hint="scale it yourself, or declare normalizer = DefaultNormalizer() or MinMaxNormalizer()",
+    )

@@ -1,0 +1,62 @@
+"""Declared normalisers: what they need to know of all feasible nodes is small, and while it stays the same a cached
+total stays valid for every row that did not change."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+MAX_NODE_SCORE = 100
+
+Raw = npt.NDArray[Any]
+
+
+class Normalizer(Protocol):
+    """A normalisation split into the reduction over feasible nodes and the map of each row."""
+
+    def inputs(self, raw: Raw) -> Hashable:
+        """What the map needs, from the raw scores of the feasible nodes (at least one)."""
+
+    def apply(self, raw: Raw, inputs: Any) -> Raw:
+        """Normalised scores of some rows given :meth:`inputs`."""
+
+
+class DefaultNormalizer:
+    """Scale by the maximum to 0..100, optionally reversed (upstream: helper.DefaultNormalizeScore).
+
+    Integer arithmetic truncates as Go's does. If the maximum is 0 all rows get 0, or 100 when reversed.
+    """
+
+    def __init__(self, *, reverse: bool = False) -> None:
+        self.reverse = reverse
+
+    def inputs(self, raw: Raw) -> Hashable:
+        """The maximum, at least 0: upstream's search for it starts there."""
+        return max(int(raw.max()), 0)
+
+    def apply(self, raw: Raw, inputs: Any) -> Raw:
+        """``100 * raw // max`` or 100 minus that."""
+        if inputs == 0:
+            return np.full(len(raw), MAX_NODE_SCORE) if self.reverse else raw
+        scaled = MAX_NODE_SCORE * raw // inputs
+        return MAX_NODE_SCORE - scaled if self.reverse else scaled
+
+
+class MinMaxNormalizer:
+    """Stretch min..max of the feasible nodes to 0..100, 0 for all when they are equal."""
+
+    def inputs(self, raw: Raw) -> Hashable:
+        """(min, max) of the feasible nodes."""
+        return raw.min().item(), raw.max().item()
+
+    def apply(self, raw: Raw, inputs: Any) -> Raw:
+        """``100 * (raw - min) / (max - min)``, integer division for integers."""
+        low, high = inputs
+        if low == high:
+            return np.zeros_like(raw)
+        if raw.dtype.kind == "f":
+            return MAX_NODE_SCORE * (raw - low) / (high - low)
+        return MAX_NODE_SCORE * (raw - low) // (high - low)

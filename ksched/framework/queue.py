@@ -1,0 +1,369 @@
+"""The scheduling queue: who is next, who waits and until when (upstream: pkg/scheduler/internal/queue, v1.30).
+
+Three places: the active queue (ordered by the QueueSort plugin), the back-off queue (pods that failed and whose
+back-off has not run out) and the unschedulable pool (pods that wait for an event that may help them). Time is an
+argument, in ns; :meth:`next_wakeup` says when something would move by time alone, so nobody has to poll.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ksched.framework.events import ClusterEvent, EventToRegister
+from ksched.framework.status import Status
+from ksched.tables import PodView
+
+SECOND = 1_000_000_000
+UNSCHEDULABLE_FLUSH_PERIOD = 30 * SECOND
+"""How often the unschedulable pool is looked through (upstream: flushUnschedulablePodsLeftover)."""
+UNSCHEDULABLE_TIMEOUT = 300 * SECOND
+"""A pod older than this in the unschedulable pool is tried again without any event."""
+BACKOFF_FLUSH_PERIOD = SECOND
+"""How often upstream looks for pods whose back-off has run out."""
+
+
+@dataclass(slots=True, eq=False)
+class QueuedPod:
+    """A pod in the queue: ``attempts`` made so far, ``queued_at`` of the last time it was added (ns)."""
+
+    pod: PodView
+    queued_at: int
+    first_seen: int
+    attempts: int = 0
+    plugins: frozenset[str] = frozenset()
+    """Plugins that rejected it last time."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueOptions:
+    """Back-off in seconds: doubles from ``initial`` with each attempt up to ``maximum``."""
+
+    initial_backoff: int = 1
+    max_backoff: int = 10
+
+
+@dataclass(order=True, slots=True)
+class _Entry:
+    key: Any
+    sequence: int
+    queued: QueuedPod = field(compare=False)
+    dead: bool = field(default=False, compare=False)
+
+
+class _Heap:
+    """A heap of pods with removal by uid; equal keys leave in the order they came."""
+
+    def __init__(self) -> None:
+        self._heap: list[_Entry] = []
+        self._by_uid: dict[str, _Entry] = {}
+        self._sequence = 0
+
+    def push(self, key: Any, queued: QueuedPod) -> None:
+        self._sequence += 1
+        entry = _Entry(key, self._sequence, queued)
+        self._by_uid[queued.pod.uid] = entry
+        heapq.heappush(self._heap, entry)
+
+    def pop(self) -> QueuedPod:
+        self._drop_dead()
+        entry = heapq.heappop(self._heap)
+        del self._by_uid[entry.queued.pod.uid]
+        return entry.queued
+
+    def peek_key(self) -> Any:
+        self._drop_dead()
+        return self._heap[0].key if self._heap else None
+
+    def remove(self, uid: str) -> QueuedPod | None:
+        entry = self._by_uid.pop(uid, None)
+        if entry is None:
+            return None
+        entry.dead = True
+        return entry.queued
+
+    def get(self, uid: str) -> QueuedPod | None:
+        entry = self._by_uid.get(uid)
+        return entry.queued if entry else None
+
+    def _drop_dead(self) -> None:
+        while self._heap and self._heap[0].dead:
+            heapq.heappop(self._heap)
+
+    def __len__(self) -> int:
+        return len(self._by_uid)
+
+    def pods(self) -> list[QueuedPod]:
+        return [entry.queued for entry in sorted(self._heap) if not entry.dead]
+
+
+class SchedulingQueue:
+    """activeQ, backoffQ and the unschedulable pool of all pods that wait for a node.
+
+    ``sort_key(pod, queued_at)`` orders the active queue, ``pre_enqueue(pod)`` keeps gated pods out of it, and
+    ``events`` maps plugin name -> the events that may help a pod it rejected.
+    """
+
+    def __init__(
+        self,
+        sort_key: Callable[[PodView, int], Any],
+        *,
+        pre_enqueue: Callable[[PodView], Status | None] = lambda pod: None,
+        events: Mapping[str, Iterable[EventToRegister]] | None = None,
+        options: QueueOptions | None = None,
+    ) -> None:
+        self._sort_key = sort_key
+        self._pre_enqueue = pre_enqueue
+        self._events = {plugin: tuple(registered) for plugin, registered in (events or {}).items()}
+        self._options = options or QueueOptions()
+        self._active = _Heap()
+        self._backoff = _Heap()
+        self._parked = _Pool()
+        self._gated: dict[str, QueuedPod] = {}
+        self._in_flight: set[str] = set()
+        self._uninterested: dict[ClusterEvent, frozenset[str]] = {}
+        self._cycle = 0
+        self._move_cycle = -1
+
+    # -- in and out -----------------------------------------------------------------------------------------
+
+    def add(self, pod: PodView, now: int) -> None:
+        """A new pending pod: into the active queue, or aside if a PreEnqueue plugin holds it."""
+        self._activate(QueuedPod(pod, now, now))
+
+    def pop(self) -> QueuedPod | None:
+        """The next pod to schedule, None if the active queue is empty. Counts as an attempt."""
+        if not len(self._active):
+            return None
+        queued = self._active.pop()
+        queued.attempts += 1
+        self._cycle += 1
+        self._in_flight.add(queued.pod.uid)
+        return queued
+
+    def done(self, uid: str) -> None:
+        """The popped pod needs the queue no more (bound, or deleted)."""
+        self._in_flight.discard(uid)
+
+    def requeue(self, queued: QueuedPod, now: int, *, plugins: frozenset[str], cycle: int | None = None) -> None:
+        """A popped pod could not be placed (upstream: AddUnschedulableIfNotPresent).
+
+        ``plugins`` rejected it; none means an error, which is retried after back-off without waiting for an event. So
+        is a pod during whose attempt (begun at queue ``cycle``) an event arrived that may have come too late for it.
+        """
+        uid = queued.pod.uid
+        self._in_flight.discard(uid)
+        if self._holds(uid):
+            return
+        queued.queued_at = now
+        queued.plugins = plugins
+        attempt_cycle = self._cycle if cycle is None else cycle
+        if self._move_cycle >= attempt_cycle or not plugins:
+            self._backoff.push(self._backoff_ends(queued), queued)
+        else:
+            self._parked.put(queued)
+
+    @property
+    def cycle(self) -> int:
+        """Number of pods popped so far."""
+        return self._cycle
+
+    def update(self, pod: PodView, now: int, *, may_help: bool) -> None:
+        """A pending pod changed; a parked one is retried if that ``may_help`` (its spec, labels or gates changed)."""
+        uid = pod.uid
+        for heap in (self._active, self._backoff):
+            held = heap.get(uid)
+            if held is not None:
+                held.pod = pod
+                return
+        parked = self._parked.get(uid) or self._gated.get(uid)
+        if parked is None:
+            if uid not in self._in_flight:
+                self.add(pod, now)
+            return
+        parked.pod = pod
+        if may_help:
+            self._take(uid)
+            self._retry(parked, now)
+
+    def delete(self, uid: str) -> None:
+        """A pending pod is gone."""
+        self._active.remove(uid)
+        self._backoff.remove(uid)
+        self._take(uid)
+        self._in_flight.discard(uid)
+
+    def activate(self, uids: Iterable[str], now: int) -> None:
+        """Move waiting pods straight to the active queue, whatever back-off remains (upstream: Activate)."""
+        for uid in uids:
+            queued = self._backoff.remove(uid) or self._take(uid)
+            if queued is not None:
+                queued.queued_at = now
+                self._activate(queued)
+
+    # -- events and time ------------------------------------------------------------------------------------
+
+    def move(self, event: ClusterEvent, now: int, *, old: Any = None, new: Any = None) -> int:
+        """An event: move the parked pods it may help to the active or back-off queue; returns how many.
+
+        Costs nothing while no pod is parked because of a plugin this event interests.
+        """
+        moved = 0
+        for uid, queued in self._parked.rejected_by_others_than(self._uninterest(event)):
+            if self._worth_retrying(queued, event, old, new):
+                self._parked.take(uid)
+                self._retry(queued, now)
+                moved += 1
+        self._move_cycle = self._cycle
+        return moved
+
+    def flush(self, now: int) -> None:
+        """Do what time alone brings about: end back-offs, retry pods that were parked too long."""
+        while (ends := self._backoff.peek_key()) is not None and _next_look(ends, BACKOFF_FLUSH_PERIOD) <= now:
+            self._activate(self._backoff.pop())
+        while (oldest := self._parked.oldest()) is not None and _leaves_pool(oldest) <= now:
+            self._parked.take(oldest.pod.uid)
+            self._retry(oldest, now)
+
+    def next_wakeup(self) -> int | None:
+        """When :meth:`flush` would next move a pod, in ns; None if nothing waits for time."""
+        times = []
+        ends = self._backoff.peek_key()
+        if ends is not None:
+            times.append(_next_look(ends, BACKOFF_FLUSH_PERIOD))
+        oldest = self._parked.oldest()
+        if oldest is not None:
+            times.append(_leaves_pool(oldest))
+        return min(times) if times else None
+
+    def _backoff_ends(self, queued: QueuedPod) -> int:
+        """When the pod's back-off ends (ns): it doubles with each attempt (upstream: calculateBackoffDuration)."""
+        doublings = min(max(queued.attempts - 1, 0), 40)
+        seconds = min(self._options.initial_backoff << doublings, self._options.max_backoff)
+        return queued.queued_at + seconds * SECOND
+
+    # -- inner ----------------------------------------------------------------------------------------------
+
+    def _uninterest(self, event: ClusterEvent) -> frozenset[str]:
+        """Plugins that registered for events but not for this one: pods only they rejected are not looked at."""
+        found = self._uninterested.get(event)
+        if found is None:
+            names = (
+                plugin
+                for plugin, registered in self._events.items()
+                if not any(interest.event.matches(event) for interest in registered)
+            )
+            found = self._uninterested[event] = frozenset(names)
+        return found
+
+    def _worth_retrying(self, queued: QueuedPod, event: ClusterEvent, old: Any, new: Any) -> bool:
+        for plugin in sorted(queued.plugins):
+            registered = self._events.get(plugin)
+            if registered is None:
+                return True  # a plugin that does not say what helps it is retried on every event
+            for interest in registered:
+                if interest.event.matches(event) and (interest.hint is None or interest.hint(queued.pod, old, new)):
+                    return True
+        return False
+
+    def _retry(self, queued: QueuedPod, now: int) -> None:
+        ends = self._backoff_ends(queued)
+        if queued.attempts and ends > now:
+            self._backoff.push(ends, queued)
+        else:
+            self._activate(queued)
+
+    def _activate(self, queued: QueuedPod) -> None:
+        status = self._pre_enqueue(queued.pod)
+        if status is not None:
+            queued.plugins = frozenset({status.plugin})
+            self._gated[queued.pod.uid] = queued
+            return
+        self._active.push(self._sort_key(queued.pod, queued.queued_at), queued)
+
+    def _take(self, uid: str) -> QueuedPod | None:
+        return self._parked.take(uid) or self._gated.pop(uid, None)
+
+    def _holds(self, uid: str) -> bool:
+        waiting = self._active.get(uid) or self._backoff.get(uid) or self._parked.get(uid)
+        return waiting is not None or uid in self._gated
+
+    # -- looking in -----------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self._active) + len(self._backoff) + len(self._parked) + len(self._gated)
+
+    @property
+    def has_active(self) -> bool:
+        """Whether :meth:`pop` would return a pod."""
+        return len(self._active) > 0
+
+    def active(self) -> list[PodView]:
+        """Pods in the active queue, next first."""
+        return [queued.pod for queued in self._active.pods()]
+
+    def backing_off(self) -> list[PodView]:
+        """Pods whose back-off has not run out, soonest first."""
+        return [queued.pod for queued in self._backoff.pods()]
+
+    def unschedulable(self) -> list[PodView]:
+        """Pods waiting for an event, longest first."""
+        return [queued.pod for queued in self._parked.pods()]
+
+    def gated(self) -> list[PodView]:
+        """Pods a PreEnqueue plugin holds, longest first."""
+        return [queued.pod for queued in self._gated.values()]
+
+
+class _Pool:
+    """The unschedulable pool in the order pods were parked, indexed by the plugins that rejected them."""
+
+    def __init__(self) -> None:
+        self._pods: dict[str, QueuedPod] = {}
+        self._by_plugin: dict[str, dict[str, QueuedPod]] = {}
+
+    def put(self, queued: QueuedPod) -> None:
+        uid = queued.pod.uid
+        self._pods[uid] = queued
+        for plugin in queued.plugins:
+            self._by_plugin.setdefault(plugin, {})[uid] = queued
+
+    def take(self, uid: str) -> QueuedPod | None:
+        queued = self._pods.pop(uid, None)
+        if queued is not None:
+            for plugin in queued.plugins:
+                del self._by_plugin[plugin][uid]
+        return queued
+
+    def rejected_by_others_than(self, plugins: frozenset[str]) -> list[tuple[str, QueuedPod]]:
+        """Pods that some plugin not among ``plugins`` rejected, longest parked first."""
+        wanted = [pods for plugin, pods in self._by_plugin.items() if pods and plugin not in plugins]
+        if not wanted:
+            return []
+        if len(wanted) == 1:
+            return list(wanted[0].items())
+        return [(uid, queued) for uid, queued in self._pods.items() if any(uid in pods for pods in wanted)]
+
+    def get(self, uid: str) -> QueuedPod | None:
+        return self._pods.get(uid)
+
+    def oldest(self) -> QueuedPod | None:
+        return next(iter(self._pods.values()), None)
+
+    def pods(self) -> list[QueuedPod]:
+        return list(self._pods.values())
+
+    def __len__(self) -> int:
+        return len(self._pods)
+
+
+def _next_look(time: int, period: int) -> int:
+    """The first of upstream's periodic looks at or after ``time``."""
+    return -(-time // period) * period
+
+
+def _leaves_pool(queued: QueuedPod) -> int:
+    """The first look at which the pod has been parked for more than the timeout."""
+    return _next_look(queued.queued_at + UNSCHEDULABLE_TIMEOUT + 1, UNSCHEDULABLE_FLUSH_PERIOD)

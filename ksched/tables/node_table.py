@@ -1,0 +1,309 @@
+"""NodeTable: the scheduler's picture of the cluster as a struct of arrays.
+
+One row per node, in the order nodes were added; one column per resource, label key and so on. Pods are added to and
+removed from rows in O(resources of the pod). Readers look through :class:`~ksched.tables.node_view.NodeView` and
+learn from the change logs which rows to look at again.
+
+Pods of a node that is not (or no longer) in the table are remembered and counted as soon as it is added, as
+kube-scheduler's cache does when a pod is seen before its node.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from ksched.objects import CPU, EPHEMERAL_STORAGE, MEMORY, PODS, Node, Taint, amount, node_devices
+from ksched.tables.arrays import BoolArray, Int32Array, Int64Array, StrArray, grown, readonly
+from ksched.tables.changes import ChangeLog
+from ksched.tables.devices import DeviceColumns
+from ksched.tables.fork import Fork
+from ksched.tables.images import ImageColumns
+from ksched.tables.interning import Interner
+from ksched.tables.label_columns import LabelColumns
+from ksched.tables.pod_view import PodView
+from ksched.tables.ports import PortColumns
+
+NODE = 1
+"""Column group: what the Node object says (labels, taints, allocatable, ...)."""
+USAGE = 2
+"""Column group: what the pods on the node hold (requested, ports, devices, ...)."""
+IMAGES = 4
+"""Column group: images, which depend on other nodes too (how many nodes have an image)."""
+GROUPS = (NODE, USAGE, IMAGES)
+ALL_GROUPS = NODE | USAGE | IMAGES
+
+_FIXED_RESOURCES = (CPU, MEMORY, EPHEMERAL_STORAGE, PODS)
+_POD_SLOTS = _FIXED_RESOURCES.index(PODS)
+
+
+class PlacedPod(NamedTuple):
+    """A pod on a node, with the GPU devices it holds there."""
+
+    pod: PodView
+    devices: tuple[int, ...]
+
+
+class NodeTable:
+    """Columns over nodes. ``n`` rows; resources as int64 (cpu millicores, memory and storage bytes, else units)."""
+
+    def __init__(self) -> None:
+        capacity = 16
+        self.n = 0
+        self.structure = 0
+        """Bumped when rows are added or removed: every cache over rows is void then."""
+        self.logs: dict[int, ChangeLog] = {group: ChangeLog() for group in GROUPS}
+        self.index: dict[str, int] = {}
+        self.nodes: list[Node] = []
+        self.resources: Interner[str] = Interner(_FIXED_RESOURCES)
+        self.labels = LabelColumns(capacity)
+        self.images = ImageColumns(capacity)
+        self.ports = PortColumns()
+        self.devices = DeviceColumns(capacity)
+        self.taint_sets: Interner[tuple[Taint, ...]] = Interner([()])
+        self.taint_ids: Int32Array = np.zeros(capacity, dtype=np.int32)
+        self.unschedulable: BoolArray = np.zeros(capacity, dtype=np.bool_)
+        self._capacity = capacity
+        self._names: tuple[int, StrArray] = (-1, np.array([], dtype=np.str_))
+        self._pods: dict[str, dict[str, PlacedPod]] = {}
+        self._node_of: dict[str, str] = {}
+        self._fork: Fork | None = None
+        self._set_allocatable(np.zeros((len(_FIXED_RESOURCES), capacity), dtype=np.int64))
+        self._set_requested(np.zeros((len(_FIXED_RESOURCES), capacity), dtype=np.int64))
+        self._set_nonzero(np.zeros((2, capacity), dtype=np.int64))
+
+    # -- arrays behind views --------------------------------------------------------------------------------
+
+    def _set_allocatable(self, array: Int64Array) -> None:
+        self._allocatable, self.allocatable = array, readonly(array)
+
+    def _set_requested(self, array: Int64Array) -> None:
+        self._requested, self.requested = array, readonly(array)
+
+    def _set_nonzero(self, array: Int64Array) -> None:
+        self._nonzero, self.nonzero = array, readonly(array)
+
+    def resource_row(self, resource: str) -> int:
+        """Index of ``resource`` in the resource-major arrays; a row of zeros is made for one never seen."""
+        found = self.resources.get(resource)
+        if found is not None:
+            return found
+        row = self.resources.id(resource)
+        empty = np.zeros((1, self._capacity), dtype=np.int64)
+        self._set_allocatable(np.concatenate([self._allocatable, empty]))
+        self._set_requested(np.concatenate([self._requested, empty]))
+        return row
+
+    def names(self) -> StrArray:
+        """Node names, U[n], in row order."""
+        if self._names[0] != self.structure:
+            names = np.array([node.metadata.name for node in self.nodes], dtype=np.str_)
+            self._names = (self.structure, readonly(names))
+        return self._names[1]
+
+    # -- nodes ----------------------------------------------------------------------------------------------
+
+    def add_node(self, node: Node) -> int:
+        """Append a row for ``node`` and return its index; a known name is an update."""
+        name = _name(node)
+        if name in self.index:
+            return self.update_node(node)
+        if self.n == self._capacity:
+            self._grow(2 * self._capacity)
+        row = self.n
+        self.n += 1
+        self.index[name] = row
+        self.nodes.append(node)
+        self._write_row(row, node)
+        self.images.add(row, node)
+        for placed in self._pods.get(name, {}).values():
+            self._hold(row, placed, 1)
+        self._structure_changed()
+        return row
+
+    def update_node(self, node: Node) -> int:
+        """Replace what the Node object says about its row; the pods on it stay. Returns the row."""
+        row = self.index[_name(node)]
+        before = self.nodes[row]
+        self.nodes[row] = node
+        same = node.spec == before.spec and node.status == before.status
+        if same and node.metadata.labels == before.metadata.labels:
+            return row
+        images_changed = node.status.images != before.status.images
+        if images_changed:
+            self.images.remove(row)
+            self.images.add(row, node)
+            self.logs[IMAGES].touch_all()
+        devices_before = self.devices.count[row]
+        self._write_row(row, node)
+        if self.devices.count[row] != devices_before:
+            self._reassign_devices(row, node)
+        self.logs[NODE].touch(row)
+        return row
+
+    def remove_node(self, name: str) -> None:
+        """Drop a row; rows behind it move up by one. Pods on it are kept aside until they are removed."""
+        row = self.index.pop(name)
+        for placed in self._pods.get(name, {}).values():
+            self._hold(row, placed, -1)
+        self.images.remove(row)
+        del self.nodes[row]
+        count = self.n
+        for array in (self._allocatable, self._requested, self._nonzero):
+            array[:, row : count - 1] = array[:, row + 1 : count]
+            array[:, count - 1] = 0
+        self.taint_ids[row : count - 1] = self.taint_ids[row + 1 : count]
+        self.unschedulable[row : count - 1] = self.unschedulable[row + 1 : count]
+        self.labels.delete_row(row, count)
+        self.images.delete_row(row, count)
+        self.devices.delete_row(row, count)
+        self.ports.delete_row(row)
+        self.n -= 1
+        for position in range(row, self.n):
+            self.index[_name(self.nodes[position])] = position
+        self._structure_changed()
+
+    def _write_row(self, row: int, node: Node) -> None:
+        allocatable = node.status.allocatable
+        rows = [(self.resource_row(resource), amount(resource, q)) for resource, q in allocatable.items()]
+        self._allocatable[:, row] = 0
+        for resource_row, value in rows:
+            self._allocatable[resource_row, row] = value
+        self.labels.set_row(row, node.metadata.labels)
+        self.taint_ids[row] = self.taint_sets.id(tuple(node.spec.taints))
+        self.unschedulable[row] = bool(node.spec.unschedulable)
+        self.devices.set_row(row, node_devices(node))
+
+    def _reassign_devices(self, row: int, node: Node) -> None:
+        self.devices.reset(row)
+        for placed in self._pods.get(_name(node), {}).values():
+            self.devices.hold(row, placed.pod.gpu, placed.devices, 1)
+
+    def _structure_changed(self) -> None:
+        self.structure += 1
+        for log in self.logs.values():
+            log.touch_all()
+
+    def _grow(self, capacity: int) -> None:
+        self._set_allocatable(grown(self._allocatable, capacity))
+        self._set_requested(grown(self._requested, capacity))
+        self._set_nonzero(grown(self._nonzero, capacity))
+        self.taint_ids = grown(self.taint_ids, capacity)
+        self.unschedulable = grown(self.unschedulable, capacity)
+        self.labels.grow(capacity)
+        self.images.grow(capacity)
+        self.devices.grow(capacity)
+        self._capacity = capacity
+
+    # -- pods -----------------------------------------------------------------------------------------------
+
+    def add_pod(self, pod: PodView, node_name: str, devices: tuple[int, ...] | None = None) -> None:
+        """Count ``pod`` on ``node_name``.
+
+        ``devices`` are the GPU devices it holds; by default those its annotation names, and where it names none,
+        the fullest that still have room (so that a pod bound by somebody else is counted somewhere sensible).
+        """
+        uid = pod.uid
+        if uid in self._node_of:
+            raise ValueError(f"pod {pod.key} ({uid}) is already on node {self._node_of[uid]}")
+        row = self.index.get(node_name)
+        if devices is None:
+            devices = self._devices_of(pod, row)
+        placed = PlacedPod(pod, devices)
+        if self._fork is not None:
+            self._fork.before(node_name)
+        self._node_of[uid] = node_name
+        self._pods.setdefault(node_name, {})[uid] = placed
+        if row is not None:
+            self._hold(row, placed, 1)
+            self.logs[USAGE].touch(row)
+
+    def _devices_of(self, pod: PodView, row: int | None) -> tuple[int, ...]:
+        if pod.gpu is None:
+            return ()
+        named = pod.device_indices
+        if named or row is None:
+            return named
+        return self.devices.fullest_with_room(row, pod.gpu)
+
+    def remove_pod(self, uid: str) -> PlacedPod:
+        """Stop counting a pod; KeyError if it is on no node."""
+        node_name = self._node_of.pop(uid)
+        if self._fork is not None:
+            self._fork.before(node_name)
+        on_node = self._pods[node_name]
+        placed = on_node.pop(uid)
+        row = self.index.get(node_name)
+        if row is not None:
+            self._hold(row, placed, -1)
+            self.logs[USAGE].touch(row)
+        elif not on_node:
+            del self._pods[node_name]
+        return placed
+
+    def restore_pods(self, node_name: str, pods: dict[str, PlacedPod]) -> None:
+        """Make ``pods`` (uid -> placed pod, in order) the pods of a node again; only differences cost anything."""
+        row = self.index.get(node_name)
+        now = self._pods.get(node_name, {})
+        for uid, placed in now.items():
+            if pods.get(uid) is not placed:
+                del self._node_of[uid]
+                if row is not None:
+                    self._hold(row, placed, -1)
+        for uid, placed in pods.items():
+            if now.get(uid) is not placed:
+                self._node_of[uid] = node_name
+                if row is not None:
+                    self._hold(row, placed, 1)
+        self._pods[node_name] = pods
+        if row is not None:
+            self.logs[USAGE].touch(row)
+
+    def _hold(self, row: int, placed: PlacedPod, sign: int) -> None:
+        pod = placed.pod
+        info = pod.info
+        for resource, value in info.requests.items():
+            resource_row = self.resource_row(resource)
+            self._requested[resource_row, row] += sign * value
+        self._requested[_POD_SLOTS, row] += sign
+        self._nonzero[0, row] += sign * info.held_nonzero[CPU]
+        self._nonzero[1, row] += sign * info.held_nonzero[MEMORY]
+        if info.host_ports:
+            self.ports.hold(row, info.host_ports, sign)
+        if info.gpu is not None:
+            self.devices.hold(row, info.gpu, placed.devices, sign)
+
+    def node_of(self, uid: str) -> str | None:
+        """Name of the node a pod is counted on, None if on none."""
+        return self._node_of.get(uid)
+
+    def pods_on(self, node_name: str) -> Iterable[PlacedPod]:
+        """Pods of a node in the order they came."""
+        return self._pods.get(node_name, {}).values()
+
+    def pods(self) -> Iterator[tuple[str, PlacedPod]]:
+        """(node name, placed pod) of every pod on a node of the table, in row order."""
+        for node in self.nodes:
+            for placed in self.pods_on(_name(node)):
+                yield _name(node), placed
+
+    def pod_counts(self) -> Counter[str]:
+        """Number of pods by node name, nodes of the table only."""
+        return Counter({name: len(self._pods.get(name, ())) for name in self.index})
+
+    # -- what-if --------------------------------------------------------------------------------------------
+
+    def fork(self) -> Fork:
+        """Start a what-if: what pods do from now on can be undone with ``revert()`` or kept with ``commit()``.
+
+        Forks nest; nodes must not change while one is open.
+        """
+        self._fork = Fork(self, self._fork)
+        return self._fork
+
+
+def _name(node: Node) -> str:
+    return node.metadata.name or ""

@@ -1,0 +1,184 @@
+"""What a plugin sees of the nodes: read-only arrays over some rows of the table.
+
+Every accessor returns an array with one entry per row of the view. The view also notes which groups of columns were
+read: that, not a declaration by the author, tells the framework after which changes a cached result must be
+recomputed. It is exact for node-local plugins: a plugin's control flow depends on what it read, so as long as none of
+that changed it would read the same again and return the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from ksched.objects import CPU, MEMORY, Node, Taint
+from ksched.tables.arrays import AnyArray, BoolArray, Int64Array, IntArray, StrArray, readonly
+from ksched.tables.devices import NO_DEVICE, WHOLE
+from ksched.tables.images import NO_IMAGE, ImageState
+from ksched.tables.label_columns import map_distinct
+from ksched.tables.node_table import IMAGES, NODE, USAGE, NodeTable
+from ksched.tables.pod_view import HostPort
+
+_NONZERO_ROW = {CPU: 0, MEMORY: 1}
+
+
+class NodeView:
+    """Columns over ``rows`` of a table (all rows for None). ``len(view)`` is n in every accessor's docstring."""
+
+    __slots__ = ("_n", "_rows", "_select", "_table", "reads")
+
+    def __init__(self, table: NodeTable, rows: IntArray | None = None) -> None:
+        self._table = table
+        self._rows = rows
+        self._select: IntArray | slice = slice(0, table.n) if rows is None else rows
+        self._n = table.n if rows is None else len(rows)
+        self.reads = 0
+        """Bit set of the column groups read through this view so far."""
+
+    def __len__(self) -> int:
+        return self._n
+
+    @property
+    def rows(self) -> IntArray:
+        """Row numbers in the table, intp[n]; for keeping per-node state of one's own."""
+        return np.arange(self._n, dtype=np.intp) if self._rows is None else self._rows
+
+    @property
+    def names(self) -> StrArray:
+        """Node names, U[n]."""
+        self.reads |= NODE
+        return self._table.names()[self._select]
+
+    @property
+    def objects(self) -> list[Node]:
+        """The Node objects, for whatever has no column; slower than any column."""
+        self.reads |= NODE
+        nodes = self._table.nodes
+        return list(nodes) if self._rows is None else [nodes[row] for row in self._rows.tolist()]
+
+    # -- labels and taints ----------------------------------------------------------------------------------
+
+    def label(self, key: str) -> StrArray:
+        """Value of label ``key``, U[n]; "" where the node has none."""
+        self.reads |= NODE
+        return self._table.labels[key].text(self._select)
+
+    def per_label(self, key: str, fn: Callable[[str | None], object], dtype: npt.DTypeLike) -> AnyArray:
+        """``fn(value)`` per node, called once per distinct value of label ``key`` (None: absent); dtype[n]."""
+        self.reads |= NODE
+        return self._table.labels[key].map(self._select, fn, dtype)
+
+    def per_taints(self, fn: Callable[[tuple[Taint, ...]], object], dtype: npt.DTypeLike) -> AnyArray:
+        """``fn(taints)`` per node, called once per distinct tuple of taints; dtype[n]."""
+        self.reads |= NODE
+        table = self._table
+        return map_distinct(table.taint_ids[self._select], table.taint_sets.values, fn, dtype)  # type: ignore[arg-type]
+
+    @property
+    def unschedulable(self) -> BoolArray:
+        """spec.unschedulable (cordoned), bool[n]."""
+        self.reads |= NODE
+        return readonly(self._table.unschedulable[self._select])
+
+    # -- resources ------------------------------------------------------------------------------------------
+
+    def allocatable(self, resource: str) -> Int64Array:
+        """status.allocatable, int64[n]: cpu in millicores, memory and storage in bytes, else units; 0 where absent."""
+        self.reads |= NODE
+        row = self._table.resources.get(resource)
+        return self._zeros() if row is None else self._table.allocatable[row, self._select]
+
+    def requested(self, resource: str) -> Int64Array:
+        """Sum of the requests of the pods on the node, int64[n]; "pods" is their number."""
+        self.reads |= USAGE
+        row = self._table.resources.get(resource)
+        return self._zeros() if row is None else self._table.requested[row, self._select]
+
+    def free(self, resource: str) -> Int64Array:
+        """allocatable - requested, int64[n]: without the incoming pod; negative on an overcommitted node."""
+        return self.allocatable(resource) - self.requested(resource)
+
+    def nonzero_requested(self, resource: str) -> Int64Array:
+        """Requested cpu or memory where containers that request none count 100m / 200 MiB, int64[n]."""
+        self.reads |= USAGE
+        return self._table.nonzero[_NONZERO_ROW[resource], self._select]
+
+    def _zeros(self) -> Int64Array:
+        return np.zeros(self._n, dtype=np.int64)
+
+    # -- ports, images, devices -----------------------------------------------------------------------------
+
+    def port_conflicts(self, ports: Iterable[HostPort]) -> BoolArray:
+        """Where one of ``ports`` is already taken, bool[n]."""
+        self.reads |= USAGE
+        return self._table.ports.conflicts(ports, self._rows, self._n)
+
+    def image(self, name: str) -> ImageState:
+        """Size (bytes) of an image and on how many nodes of the cluster it is; (0, 0) for an unknown one."""
+        self.reads |= IMAGES
+        return self._table.images.states.get(name, NO_IMAGE)
+
+    def per_image_set(self, fn: Callable[[frozenset[str]], object], dtype: npt.DTypeLike) -> AnyArray:
+        """``fn(image names)`` per node, called once per distinct set of images; dtype[n]."""
+        self.reads |= IMAGES
+        images = self._table.images
+        return map_distinct(images.ids[self._select], images.sets.values, fn, dtype)  # type: ignore[arg-type]
+
+    @property
+    def total_nodes(self) -> int:
+        """Number of nodes in the whole cluster."""
+        self.reads |= IMAGES
+        return self._table.n
+
+    @property
+    def devices(self) -> DeviceView:
+        """The GPU devices of the nodes."""
+        return DeviceView(self)
+
+
+class DeviceView:
+    """GPU devices of the nodes of a view."""
+
+    __slots__ = ("_columns", "_select", "_view")
+
+    def __init__(self, view: NodeView) -> None:
+        self._view = view
+        self._columns = view._table.devices
+        self._select = view._select
+
+    @property
+    def free(self) -> Int64Array:
+        """Free milli of each device, int64[n, slots]; -1 in slots without a device."""
+        self._view.reads |= USAGE | NODE
+        return self._columns.free[:, self._select].T
+
+    @property
+    def milli_free(self) -> Int64Array:
+        """Free milli summed over the node's devices, int64[n]."""
+        free = self.free
+        return np.where(free == NO_DEVICE, 0, free).sum(axis=1)
+
+    @property
+    def count(self) -> Int64Array:
+        """Number of devices, int64[n]."""
+        self._view.reads |= NODE
+        return readonly(self._columns.count[self._select])
+
+    @property
+    def capacity(self) -> Int64Array:
+        """Milli of all devices of the node, int64[n]."""
+        return self.count * WHOLE
+
+    @property
+    def memory(self) -> Int64Array:
+        """Memory of one device in bytes, int64[n]; 0 where unknown."""
+        self._view.reads |= NODE
+        return readonly(self._columns.memory[self._select])
+
+    @property
+    def model(self) -> StrArray:
+        """Device model, U[n]; "" where there is none."""
+        self._view.reads |= NODE
+        return np.array(self._columns.models.values)[self._columns.model_ids[self._select]]

@@ -1,0 +1,203 @@
+"""What a scheduler knows of a pod, compiled once per distinct spec.
+
+Thousands of pods share a handful of specs, so everything that derives from the spec alone is computed once and
+kept in a :class:`SpecInfo`; a :class:`PodView` adds the pod's own metadata.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ksched.objects import GpuRequest, Pod, PodSpec, Toleration, gpu_request, pod_nonzero_requests, pod_requests
+from ksched.objects.gpu import device_indices
+
+WORKLOAD_ANNOTATION = "ksched.dev/workload"
+"""Names the trace workload a pod belongs to: the key by which runs of different policies stay paired."""
+COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"
+
+_SPEC_CACHE_SIZE = 1 << 16
+_ANY_IP = "0.0.0.0"
+
+
+class HostPort(NamedTuple):
+    """A port a pod wants on its node."""
+
+    ip: str
+    protocol: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SpecInfo:
+    """Everything schedulers read that follows from a PodSpec alone. Compared and hashed by identity.
+
+    ``requests`` is the effective request (cpu in millicores, memory and storage in bytes, the rest in units),
+    ``nonzero_requests`` the cpu and memory with upstream's scoring defaults for an incoming pod,
+    ``held`` and ``held_nonzero`` what the pod adds to a node it is on (the latter without sidecars, as upstream).
+    """
+
+    spec: PodSpec
+    priority: int
+    requests: Mapping[str, int]
+    nonzero_requests: Mapping[str, int]
+    held_nonzero: Mapping[str, int]
+    tolerations: tuple[Toleration, ...]
+    host_ports: tuple[HostPort, ...]
+    images: tuple[str, ...]
+    gpu: GpuRequest | None
+
+
+class PodView:
+    """A pod as plugins see it.
+
+    Attributes: ``name``, ``namespace``, ``uid``, ``labels``, ``annotations``, ``spec``, ``priority``, ``requests``,
+    ``nonzero_requests``, ``tolerations``, ``host_ports``, ``images``, ``gpu``, ``scheduler_name``, ``owner``,
+    ``workload`` (pairing id), ``index`` (completion index) and the whole ``pod``.
+    """
+
+    __slots__ = ("index", "info", "key", "pod", "workload")
+
+    def __init__(self, pod: Pod, info: SpecInfo | None = None) -> None:
+        self.pod = pod
+        self.info = info if info is not None else compile_spec(pod.spec)
+        meta = pod.metadata
+        self.key = f"{meta.namespace}/{meta.name}"
+        annotations = meta.annotations
+        self.workload: str = annotations.get(WORKLOAD_ANNOTATION) or self.key
+        self.index: int = int(annotations.get(COMPLETION_INDEX) or 0)
+
+    @property
+    def name(self) -> str:
+        """The pod's name."""
+        return self.pod.metadata.name or ""
+
+    @property
+    def uid(self) -> str:
+        """The pod's uid; the key itself where no api-server gave one."""
+        return self.pod.metadata.uid or self.key
+
+    @property
+    def namespace(self) -> str:
+        """The pod's namespace."""
+        return self.pod.metadata.namespace or "default"
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The pod's labels."""
+        return self.pod.metadata.labels
+
+    @property
+    def annotations(self) -> Mapping[str, str]:
+        """The pod's annotations."""
+        return self.pod.metadata.annotations
+
+    @property
+    def spec(self) -> PodSpec:
+        """The pod's spec; immutable and shared with other pods."""
+        return self.info.spec
+
+    @property
+    def priority(self) -> int:
+        """spec.priority, 0 where absent."""
+        return self.info.priority
+
+    @property
+    def requests(self) -> Mapping[str, int]:
+        """Effective request per resource: cpu in millicores, memory and storage in bytes, the rest in units."""
+        return self.info.requests
+
+    @property
+    def nonzero_requests(self) -> Mapping[str, int]:
+        """cpu (millicores) and memory (bytes) with 100m and 200 MiB for containers that request none."""
+        return self.info.nonzero_requests
+
+    @property
+    def tolerations(self) -> tuple[Toleration, ...]:
+        """spec.tolerations."""
+        return self.info.tolerations
+
+    @property
+    def host_ports(self) -> tuple[HostPort, ...]:
+        """Host ports of the (non-init) containers."""
+        return self.info.host_ports
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Images of init containers and containers, normalised (":latest" where no tag is given)."""
+        return self.info.images
+
+    @property
+    def gpu(self) -> GpuRequest | None:
+        """GPU devices wanted, None for a pod without GPUs."""
+        return self.info.gpu
+
+    @property
+    def scheduler_name(self) -> str:
+        """spec.schedulerName."""
+        return self.info.spec.scheduler_name or "default-scheduler"
+
+    @property
+    def owner(self) -> str | None:
+        """uid of the controlling owner, None for a bare pod."""
+        for reference in self.pod.metadata.owner_references:
+            if reference.controller:
+                return reference.uid
+        return None
+
+    @property
+    def device_indices(self) -> tuple[int, ...]:
+        """GPU devices a bound pod holds on its node."""
+        return device_indices(self.pod)
+
+    def request(self, resource: str) -> int:
+        """Effective request of one resource, 0 where absent."""
+        return self.info.requests.get(resource, 0)
+
+    def __repr__(self) -> str:
+        return f"PodView({self.key})"
+
+
+_specs: OrderedDict[int, SpecInfo] = OrderedDict()
+
+
+def compile_spec(spec: PodSpec) -> SpecInfo:
+    """The compiled form of ``spec``, cached by identity (the entry keeps the spec alive, so ids cannot be reused)."""
+    info = _specs.get(id(spec))
+    if info is not None:
+        return info
+    info = _compile(spec)
+    _specs[id(spec)] = info
+    if len(_specs) > _SPEC_CACHE_SIZE:
+        _specs.popitem(last=False)
+    return info
+
+
+def _compile(spec: PodSpec) -> SpecInfo:
+    return SpecInfo(
+        spec=spec,
+        priority=spec.priority or 0,
+        requests=pod_requests(spec),
+        nonzero_requests=pod_nonzero_requests(spec),
+        held_nonzero=pod_nonzero_requests(spec, sidecars=False),
+        tolerations=spec.tolerations,
+        host_ports=_host_ports(spec),
+        images=tuple(normalized_image(c.image) for c in (*spec.init_containers, *spec.containers) if c.image),
+        gpu=gpu_request(spec),
+    )
+
+
+def _host_ports(spec: PodSpec) -> tuple[HostPort, ...]:
+    return tuple(
+        HostPort(port.host_ip or _ANY_IP, port.protocol or "TCP", port.host_port)
+        for container in spec.containers
+        for port in container.ports
+        if port.host_port
+    )
+
+
+def normalized_image(name: str) -> str:
+    """``name`` with ":latest" where no tag follows the last "/" (upstream: imagelocality.normalizedImageName)."""
+    return name if name.rfind(":") > name.rfind("/") else f"{name}:latest"
