@@ -119,12 +119,15 @@ class KubeModel(BaseModel):
         out: dict[str, Any] = {}
         values = self.__dict__
         fields_set = self.__pydantic_fields_set__
+        extra = self.__pydantic_extra__
         for name, alias in json_names(type(self)):
             if name in fields_set:
                 value = values[name]
+                if extra and name in extra and not value:
+                    continue  # an unknown field that has the name of an attribute, not the attribute itself
                 out[alias] = value if value is None or value.__class__ is str else jsonable(value)
-        if self.__pydantic_extra__:
-            out.update(self.__pydantic_extra__)
+        if extra:
+            out.update(extra)
         return out
 
     def __hash__(self) -> int:

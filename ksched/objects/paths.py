@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-_FIELD: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*", re.ASCII)
+_FIELD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 def dotted(path: Sequence[str | int]) -> str:

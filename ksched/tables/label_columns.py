@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +36,7 @@ class LabelColumn:
 
 
 def map_distinct(
-    ids: Int32Array, values: list[object] | list[str | None], fn: Callable[..., object], dtype: npt.DTypeLike
+    ids: Int32Array, values: Sequence[object], fn: Callable[..., object], dtype: npt.DTypeLike
 ) -> AnyArray:
     """``fn(values[id])`` for each id, calling ``fn`` once per distinct value or once per id, whichever is less."""
     if len(ids) < len(values):

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ksched.objects import CPU, EPHEMERAL_STORAGE, MEMORY, PODS, Node, Taint, amount, node_devices
-from ksched.tables.arrays import BoolArray, Int32Array, Int64Array, StrArray, grown, readonly
+from ksched.objects import CPU, EPHEMERAL_STORAGE, MEMORY, PODS, Node, amount, node_devices
+from ksched.tables.arrays import BoolArray, Int64Array, StrArray, grown, readonly
 from ksched.tables.changes import ChangeLog
 from ksched.tables.devices import DeviceColumns
 from ksched.tables.fork import Fork
@@ -26,6 +26,7 @@ from ksched.tables.interning import Interner
 from ksched.tables.label_columns import LabelColumns
 from ksched.tables.pod_view import PodView
 from ksched.tables.ports import PortColumns
+from ksched.tables.taints import TaintColumn
 
 NODE = 1
 """Column group: what the Node object says (labels, taints, allocatable, ...)."""
@@ -63,8 +64,7 @@ class NodeTable:
         self.images = ImageColumns(capacity)
         self.ports = PortColumns()
         self.devices = DeviceColumns(capacity)
-        self.taint_sets: Interner[tuple[Taint, ...]] = Interner([()])
-        self.taint_ids: Int32Array = np.zeros(capacity, dtype=np.int32)
+        self.taints = TaintColumn(capacity)
         self.unschedulable: BoolArray = np.zeros(capacity, dtype=np.bool_)
         self._capacity = capacity
         self._names: tuple[int, StrArray] = (-1, np.array([], dtype=np.str_))
@@ -155,8 +155,8 @@ class NodeTable:
         for array in (self._allocatable, self._requested, self._nonzero):
             array[:, row : count - 1] = array[:, row + 1 : count]
             array[:, count - 1] = 0
-        self.taint_ids[row : count - 1] = self.taint_ids[row + 1 : count]
         self.unschedulable[row : count - 1] = self.unschedulable[row + 1 : count]
+        self.taints.delete_row(row, count)
         self.labels.delete_row(row, count)
         self.images.delete_row(row, count)
         self.devices.delete_row(row, count)
@@ -173,7 +173,7 @@ class NodeTable:
         for resource_row, value in rows:
             self._allocatable[resource_row, row] = value
         self.labels.set_row(row, node.metadata.labels)
-        self.taint_ids[row] = self.taint_sets.id(tuple(node.spec.taints))
+        self.taints.set_row(row, node.spec.taints)
         self.unschedulable[row] = bool(node.spec.unschedulable)
         self.devices.set_row(row, node_devices(node))
 
@@ -191,7 +191,7 @@ class NodeTable:
         self._set_allocatable(grown(self._allocatable, capacity))
         self._set_requested(grown(self._requested, capacity))
         self._set_nonzero(grown(self._nonzero, capacity))
-        self.taint_ids = grown(self.taint_ids, capacity)
+        self.taints.grow(capacity)
         self.unschedulable = grown(self.unschedulable, capacity)
         self.labels.grow(capacity)
         self.images.grow(capacity)

@@ -73,8 +73,8 @@ class NodeView:
     def per_taints(self, fn: Callable[[tuple[Taint, ...]], object], dtype: npt.DTypeLike) -> AnyArray:
         """``fn(taints)`` per node, called once per distinct tuple of taints; dtype[n]."""
         self.reads |= NODE
-        table = self._table
-        return map_distinct(table.taint_ids[self._select], table.taint_sets.values, fn, dtype)  # type: ignore[arg-type]
+        taints = self._table.taints
+        return map_distinct(taints.ids[self._select], taints.lists, fn, dtype)
 
     @property
     def unschedulable(self) -> BoolArray:
@@ -124,7 +124,7 @@ class NodeView:
         """``fn(image names)`` per node, called once per distinct set of images; dtype[n]."""
         self.reads |= IMAGES
         images = self._table.images
-        return map_distinct(images.ids[self._select], images.sets.values, fn, dtype)  # type: ignore[arg-type]
+        return map_distinct(images.ids[self._select], images.sets.values, fn, dtype)
 
     @property
     def total_nodes(self) -> int:

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from ksched.errors import InputError
 from ksched.objects.base import IdentityCache
+from ksched.objects.gpu import GPU_INDEX_ANNOTATION, device_indices
 from ksched.objects.meta import KubeObject
 from ksched.objects.namespace import Namespace
 from ksched.objects.networking import EndpointSlice, Service
@@ -53,6 +55,11 @@ def validate(obj: KubeObject) -> None:
 
 
 def _check_pod(errors: FieldErrors, pod: Pod) -> None:
+    if GPU_INDEX_ANNOTATION in pod.metadata.annotations:
+        try:
+            device_indices(pod)
+        except InputError as error:
+            errors.forbidden(f"metadata.annotations[{GPU_INDEX_ANNOTATION}]", error.message)
     # Specs are shared between the pods of a template; only valid ones are remembered.
     if _valid_specs.get(pod.spec) is None:
         before = len(errors)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from ksched.errors import InputError
+from ksched.objects.gpu import gpu_request
 from ksched.objects.pod import Container, ContainerPort, PodSpec, Probe
 from ksched.objects.resources import pod_requests
 from ksched.objects.volumes import VOLUME_SOURCES, Volume
@@ -74,6 +76,10 @@ def _check_total(errors: FieldErrors, path: str, spec: PodSpec) -> None:
     for name, value in pod_requests(spec).items():
         if value > MAX_AMOUNT:
             errors.invalid(f"{path}.containers", value, f"the pod's {name} request must be at most {MAX_AMOUNT}")
+    try:
+        gpu_request(spec)
+    except InputError as error:  # ours: no api-server knows what a share of a device is
+        errors.forbidden(f"{path}.containers", error.message)
 
 
 # --- containers -----------------------------------------------------------------------------------------------------

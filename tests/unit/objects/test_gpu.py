@@ -41,7 +41,9 @@ def test_the_total_of_a_request():
     assert GpuRequest(8, 1000).total_milli == 8000
 
 
-@pytest.mark.parametrize("requests", [{"milli": "1500"}, {"milli": "500", "nvidia": "1"}], ids=["one and a half", "both"])
+@pytest.mark.parametrize(
+    "requests", [{"milli": "1500"}, {"milli": "500", "nvidia": "1"}], ids=["one and a half", "both"]
+)
 def test_impossible_gpu_requests_are_input_errors(requests):
     with pytest.raises(InputError, match="gpu"):
         gpu_request(pod(**requests).spec)
@@ -52,22 +54,30 @@ def node(labels=None, **allocatable):
         {
             "kind": "Node",
             "metadata": {"name": "n", "labels": labels or {}},
-            "status": {"allocatable": {"milli": GPU_MILLI, **{}} and allocatable},
+            "status": {"allocatable": allocatable},
         }
     )
 
 
 NODES = [
     ("a node without GPUs", node(cpu="8"), NodeDevices(0, "", 0)),
-    ("thousandths make devices", node({"alibabacloud.com/gpu-card-model": "T4"}, **{GPU_MILLI: "2000"}),
-     NodeDevices(2, "T4", 0)),
-    ("whole devices, with NVIDIA's labels",
-     node({"nvidia.com/gpu.product": "A100", "nvidia.com/gpu.memory": "40960"}, **{"nvidia.com/gpu": "4"}),
-     NodeDevices(4, "A100", 40 * 2**30)),
-    ("memory in Alibaba's label", node({"alibabacloud.com/gpu-card-memory": "16Gi"}, **{GPU_MILLI: "1k"}),
-     NodeDevices(1, "", 16 * 2**30)),
+    (
+        "thousandths make devices",
+        node({"alibabacloud.com/gpu-card-model": "T4"}, **{GPU_MILLI: "2000"}),
+        NodeDevices(2, "T4", 0),
+    ),
+    (
+        "whole devices, with NVIDIA's labels",
+        node({"nvidia.com/gpu.product": "A100", "nvidia.com/gpu.memory": "40960"}, **{"nvidia.com/gpu": "4"}),
+        NodeDevices(4, "A100", 40 * 2**30),
+    ),
+    (
+        "memory in Alibaba's label",
+        node({"alibabacloud.com/gpu-card-memory": "16Gi"}, **{GPU_MILLI: "1k"}),
+        NodeDevices(1, "", 16 * 2**30),
+    ),
     ("a label without devices means nothing", node({"nvidia.com/gpu.product": "A100"}), NodeDevices(0, "", 0)),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("row", NODES, ids=[row[0] for row in NODES])

@@ -56,10 +56,43 @@ def test_a_quantity_rounds_up_to_units_and_to_thousandths(text, value, milli):
 
 
 INVALID = [
-    "", " ", "m", "Ki", ".", "+", "-", "e5", "abc", "1 Gi", "1Gib", "1KI", "1ki", "1i", ".5i", "0.1mi", "1.1.M", "1+1.0M",
-    "1e", "1e-", "1e3.5", "1Ee3", "1mm", "--1", "1,5", "0x10", "1_000", "١", "1e400000", "1" * 1001, True, None, [1],
-    float("nan"), float("inf"), 10**2000,
-]  # fmt: skip
+    "",
+    " ",
+    "m",
+    "Ki",
+    ".",
+    "+",
+    "-",
+    "e5",
+    "abc",
+    "1 Gi",
+    "1Gib",
+    "1KI",
+    "1ki",
+    "1i",
+    ".5i",
+    "0.1mi",
+    "1.1.M",
+    "1+1.0M",
+    "1e",
+    "1e-",
+    "1e3.5",
+    "1Ee3",
+    "1mm",
+    "--1",
+    "1,5",
+    "0x10",
+    "1_000",
+    "١",
+    "1e400000",
+    "1" * 1001,
+    True,
+    None,
+    [1],
+    float("nan"),
+    float("inf"),
+    10**2000,
+]
 
 
 @pytest.mark.parametrize("text", INVALID, ids=lambda text: repr(text)[:20])

@@ -27,21 +27,36 @@ def spec(containers, init=(), **overhead):
 REQUESTS = [
     ("an empty pod asks for nothing", spec([box()]), {}),
     ("containers add up", spec([box(cpu="100m"), box(cpu="1", memory="1Gi")]), {"cpu": 1100, "memory": 2**30}),
-    ("the largest init container counts, not their sum",
-     spec([box(cpu="1")], [box(cpu="3"), box(cpu="2")]), {"cpu": 3000}),
-    ("per resource the larger of init and containers",
-     spec([box(cpu="1", memory="5")], [box(cpu="3", memory="1")]), {"cpu": 3000, "memory": 5}),
+    (
+        "the largest init container counts, not their sum",
+        spec([box(cpu="1")], [box(cpu="3"), box(cpu="2")]),
+        {"cpu": 3000},
+    ),
+    (
+        "per resource the larger of init and containers",
+        spec([box(cpu="1", memory="5")], [box(cpu="3", memory="1")]),
+        {"cpu": 3000, "memory": 5},
+    ),
     ("a sidecar adds to the containers", spec([box(cpu="1")], [box(sidecar=True, cpu="2")]), {"cpu": 3000}),
-    ("a later init container runs beside the sidecars before it",
-     spec([box(cpu="1")], [box(sidecar=True, cpu="2"), box(cpu="4")]), {"cpu": 6000}),
-    ("an earlier init container does not",
-     spec([box(cpu="1")], [box(cpu="4"), box(sidecar=True, cpu="2")]), {"cpu": 4000}),
-    ("overhead comes on top of all", spec([box(cpu="1")], [box(cpu="3")], cpu="250m", memory="1"),
-     {"cpu": 3250, "memory": 1}),
+    (
+        "a later init container runs beside the sidecars before it",
+        spec([box(cpu="1")], [box(sidecar=True, cpu="2"), box(cpu="4")]),
+        {"cpu": 6000},
+    ),
+    (
+        "an earlier init container does not",
+        spec([box(cpu="1")], [box(cpu="4"), box(sidecar=True, cpu="2")]),
+        {"cpu": 4000},
+    ),
+    (
+        "overhead comes on top of all",
+        spec([box(cpu="1")], [box(cpu="3")], cpu="250m", memory="1"),
+        {"cpu": 3250, "memory": 1},
+    ),
     ("extended resources count in units", spec([box(example_com="2"), box(example_com="1")]), {"example/com": 3}),
     ("an explicit zero is a key", spec([box(cpu="0")]), {"cpu": 0}),
     ("sums are rounded once, at the end", spec([box(memory="500m"), box(memory="500m")]), {"memory": 1}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("row", REQUESTS, ids=[row[0] for row in REQUESTS])
@@ -55,16 +70,32 @@ NONZERO = [
     ("each container without requests gets the defaults", spec([box(), box()]), (200, 400 * MI), (200, 400 * MI)),
     ("only the missing resource is filled in", spec([box(cpu="1")]), (1000, 200 * MI), (1000, 200 * MI)),
     ("an explicit zero stays", spec([box(cpu="0", memory="0")]), (0, 0), (0, 0)),
-    ("init containers get the defaults too", spec([box(cpu="0", memory="0")], [box()]), (100, 200 * MI), (100, 200 * MI)),
-    ("sidecars add for an incoming pod only",
-     spec([box(cpu="1", memory="0")], [box(sidecar=True, cpu="2", memory="0")]), (3000, 0), (2000, 0)),
-    ("a sidecar without requests is filled in once it is added",
-     spec([box(cpu="0", memory="0")], [box(sidecar=True), box()]), (200, 400 * MI), (100, 200 * MI)),
-    ("on a node defaults apply to the cumulated init requests",
-     spec([box(cpu="0", memory="0")], [box(sidecar=True, cpu="1"), box(memory="5")]),
-     (1100, 200 * MI + 5), (1000, 200 * MI)),
+    (
+        "init containers get the defaults too",
+        spec([box(cpu="0", memory="0")], [box()]),
+        (100, 200 * MI),
+        (100, 200 * MI),
+    ),
+    (
+        "sidecars add for an incoming pod only",
+        spec([box(cpu="1", memory="0")], [box(sidecar=True, cpu="2", memory="0")]),
+        (3000, 0),
+        (2000, 0),
+    ),
+    (
+        "a sidecar without requests is filled in once it is added",
+        spec([box(cpu="0", memory="0")], [box(sidecar=True), box()]),
+        (200, 400 * MI),
+        (100, 200 * MI),
+    ),
+    (
+        "on a node defaults apply to the cumulated init requests",
+        spec([box(cpu="0", memory="0")], [box(sidecar=True, cpu="1"), box(memory="5")]),
+        (1100, 200 * MI + 5),
+        (1000, 200 * MI),
+    ),
     ("overhead is added", spec([box()], cpu="1", memory="1"), (1100, 200 * MI + 1), (1100, 200 * MI + 1)),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("row", NONZERO, ids=[row[0] for row in NONZERO])
@@ -92,10 +123,9 @@ containers = st.lists(st.tuples(requests, st.booleans()), max_size=4)
 @given(st.lists(requests, min_size=1, max_size=3), containers)
 def test_the_effective_request_is_the_peak_over_the_life_of_the_pod(main, init):
     """Oracle: play the start of the pod step by step and take the maximum of what runs at once."""
-    pod_spec = spec(
-        [box(**r) for r in main], [box(sidecar=sidecar, **r) for r, sidecar in init]
-    )
+    pod_spec = spec([box(**r) for r in main], [box(sidecar=sidecar, **r) for r, sidecar in init])
     for resource in ("cpu", "memory"):
+
         def milli(entry, resource=resource):
             return int(entry.get(resource, "0m")[:-1])
 

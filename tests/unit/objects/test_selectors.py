@@ -109,9 +109,13 @@ MATCHERS = [
     ("a map fails on one difference", {"a": "1", "b": "2"}, {"a": "1"}, False),
     ("labels and expressions are both required", selector({"a": "1"}, ("b", "Exists", [])), {"a": "1"}, False),
     ("an unknown operator matches nothing", selector(None, ("a", "Near", ["1"])), {"a": "1"}, False),
-    ("NotIn and DoesNotExist hold on absent keys",
-     selector(None, ("a", "NotIn", ["1"]), ("b", "DoesNotExist", [])), {}, True),
-]  # fmt: skip
+    (
+        "NotIn and DoesNotExist hold on absent keys",
+        selector(None, ("a", "NotIn", ["1"]), ("b", "DoesNotExist", [])),
+        {},
+        True,
+    ),
+]
 
 
 @pytest.mark.parametrize("row", MATCHERS, ids=[row[0] for row in MATCHERS])
