@@ -8,7 +8,7 @@ the cached path.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,10 @@ from ksched.framework.evaluation import NO_OPINION, normalized_rows, raw_rows
 from ksched.framework.framework import Framework
 from ksched.framework.invoke import guarded
 from ksched.framework.pre_filter import PreFilterOutcome
-from ksched.framework.profile import SchedulerConfiguration, default_configuration
-from ksched.framework.status import Status
+from ksched.framework.profile import Profile, SchedulerConfiguration, default_configuration
+from ksched.framework.status import Code, Status
 from ksched.framework.verdicts import PASSES
-from ksched.objects import KubeObject, Node, Pod, PriorityClass, default
+from ksched.objects import KubeObject, Node, Pod, PriorityClass, default, validate
 from ksched.tables import NodeTable, NodeView, PodView
 from ksched.tables.arrays import AnyArray, BoolArray, Int64Array
 
@@ -63,28 +63,53 @@ class Explanation:
     scores: tuple[ScoreDetail, ...]
     totals: Int64Array
     decision: Decision
+    notes: tuple[str, ...] = ()
+    """What was left out of the cluster and might surprise, in sentences."""
 
     def rejections(self) -> pd.DataFrame:
-        """One row per node and Filter that rejects it: node, plugin, code, reason; reasons joined by "; "."""
+        """One row per node and plugin that rejects it: node, plugin, code, reason; several reasons joined by "; ".
+
+        Every node that is not feasible has a row. "PreFilter" is named where several plugins narrowed the search.
+        """
         rows = [
             (self.nodes[row], plugin, status.code.value, "; ".join(status.reasons))
-            for plugin, statuses in self.statuses.items()
+            for plugin, statuses in (self._pre_filter_statuses() | self.statuses).items()
             for row, status in enumerate(statuses)
-            if status is not None and self.considered[row]
+            if status is not None and (self.considered[row] or plugin not in self.statuses)
         ]
         frame = pd.DataFrame(rows, columns=["node", "plugin", "code", "reason"])
         return frame.sort_values(["node", "plugin"], kind="stable", ignore_index=True)
 
-    def score_table(self) -> pd.DataFrame:
-        """One row per feasible node, best first: per plugin raw, normalised and weighted scores, and the total."""
-        columns: dict[Any, Any] = {"node": [self.nodes[row] for row in np.flatnonzero(self.feasible)]}
-        for detail in self.scores:
-            columns[f"{detail.plugin} raw"] = detail.raw
-            columns[f"{detail.plugin} normalized"] = detail.normalized
-            columns[f"{detail.plugin} x{detail.weight}"] = detail.weighted
+    def _pre_filter_statuses(self) -> dict[str, list[Status | None]]:
+        """What PreFilter said, in the form of ``statuses``."""
+        status = self.pre_filter.status
+        if status is not None:
+            return {status.plugin or "PreFilter": [status] * len(self.nodes)}
+        left_out = Status(Code.UNSCHEDULABLE_AND_UNRESOLVABLE, ("left out of the search by PreFilter",))
+        return {"PreFilter": [None if kept else left_out for kept in self.considered]}
+
+    def ranking(self) -> pd.DataFrame:
+        """One row per feasible node, best first: node, total, and a column per Score plugin with its points.
+
+        Points are the normalised score times the weight; they add up to the total.
+        """
+        columns: dict[str, Any] = {"node": [self.nodes[row] for row in np.flatnonzero(self.feasible)]}
         columns["total"] = self.totals
+        columns |= {detail.plugin: detail.weighted for detail in self.scores}
         frame = pd.DataFrame(columns)
         return frame.sort_values(["total", "node"], ascending=[False, True], kind="stable", ignore_index=True)
+
+    def score_table(self) -> pd.DataFrame:
+        """One row per feasible node (best first) and Score plugin: node, plugin, raw, normalized, weight, points."""
+        rows = [self.nodes[row] for row in np.flatnonzero(self.feasible)]
+        position = {name: i for i, name in enumerate(rows)}
+        cells = [
+            (node, d.plugin, d.raw[position[node]].item(), int(d.normalized[position[node]]), d.weight)
+            for node in self.ranking()["node"]
+            for d in self.scores
+        ]
+        frame = pd.DataFrame(cells, columns=["node", "plugin", "raw", "normalized", "weight"])
+        return frame.assign(points=frame["normalized"] * frame["weight"])
 
 
 def explain(framework: Framework, pod: PodView, cycle: Cycle | None = None) -> Explanation:
@@ -134,38 +159,86 @@ def explain_objects(
     *,
     seed: int = 0,
 ) -> Explanation:
-    """Explain where ``pod_name`` ("namespace/name") would go in the cluster the ``objects`` describe.
+    """Explain where ``pod_name`` ("namespace/name"; a bare name is in "default") goes in the cluster of ``objects``.
 
     Nodes and bound pods make up the cluster. Other pending pods are left out, and so is the pod itself where it is
-    already bound: the answer then says why it is (or would no longer be) where it is. Raises InputError if there is no
-    such pod, no node, or no profile for it.
+    already bound: the answer then says why it is (or would no longer be) where it is. Raises InputError if an object is
+    invalid, or there is no such pod, no node, or no profile for it.
     """
-    listed = [default(obj) for obj in objects]
+    listed = _checked(objects)
     classes = {obj.name: obj.value or 0 for obj in listed if isinstance(obj, PriorityClass)}
     pods = {PodView(pod).key: _with_priority(pod, classes) for pod in listed if isinstance(pod, Pod)}
-    pod = pods.pop(pod_name, None)
-    if pod is None:
-        guess = nearest(pod_name, pods)
-        raise InputError(
-            f"there is no pod {pod_name!r} in the manifests",
-            hint=f"did you mean {guess!r}?" if guess else "pods there: " + (", ".join(sorted(pods)[:10]) or "none"),
-        )
-    configuration = configuration or default_configuration()
-    profile = configuration.profile(pod.spec.scheduler_name or "")
-    if profile is None:
-        known = ", ".join(repr(p.scheduler_name) for p in configuration.profiles)
-        raise InputError(f"pod {pod_name!r} wants scheduler {pod.spec.scheduler_name!r}; there are {known}")
+    pod = _the_pod(pods, pod_name if "/" in pod_name else f"default/{pod_name}")
+    profile = _profile_of(pod, configuration or default_configuration())
     table = NodeTable()
     for node in listed:
         if isinstance(node, Node):
             table.add_node(node)
     if not table.n:
         raise InputError("there is no Node in the manifests", hint="add them: kubectl get nodes -o yaml")
-    for other in pods.values():
-        if other.spec.node_name and other.status.phase not in FINISHED:
-            table.add_pod(PodView(other), other.spec.node_name)
+    notes = _fill(table, [other for other in pods.values() if other is not pod])
     unbound = pod.replaced(spec=pod.spec.replaced(node_name=None)) if pod.spec.node_name else pod
-    return explain(Framework(profile, table, seed=seed), PodView(unbound))
+    return replace(explain(Framework(profile, table, seed=seed), PodView(unbound)), notes=notes)
+
+
+def _checked(objects: Iterable[KubeObject]) -> list[KubeObject]:
+    """The objects as the api-server would hold them; InputError for what it would refuse."""
+    listed = [default(obj) for obj in objects]
+    for obj in listed:
+        validate(obj)
+    return listed
+
+
+def _the_pod(pods: Mapping[str, Pod], name: str) -> Pod:
+    if name not in pods:
+        guess = nearest(name, pods)
+        hint = f"did you mean {guess!r}?" if guess else "pods there: " + (", ".join(sorted(pods)[:10]) or "none")
+        raise InputError(f"there is no pod {name!r} in the manifests", hint=hint)
+    return pods[name]
+
+
+def _profile_of(pod: Pod, configuration: SchedulerConfiguration) -> Profile:
+    wanted = pod.spec.scheduler_name or ""
+    profile = configuration.profile(wanted)
+    if profile is None:
+        known = ", ".join(repr(p.scheduler_name) for p in configuration.profiles)
+        raise InputError(
+            f"pod {PodView(pod).key!r} wants scheduler {wanted!r}, which has no profile", hint=f"profiles are for: {known}"
+        )
+    return profile
+
+
+def _fill(table: NodeTable, others: Iterable[Pod]) -> tuple[str, ...]:
+    """Count the bound pods; returns a sentence about each group of pods that is not counted."""
+    pending: list[str] = []
+    astray: list[str] = []
+    seen: dict[str, str] = {}
+    for other in others:
+        view = PodView(other)
+        if view.uid in seen:
+            raise InputError(f"pods {seen[view.uid]} and {view.key} have the same metadata.uid {view.uid!r}")
+        seen[view.uid] = view.key
+        if other.status.phase in FINISHED:
+            continue
+        if not other.spec.node_name:
+            pending.append(view.key)
+        elif other.spec.node_name not in table.index:
+            astray.append(view.key)
+        else:
+            table.add_pod(view, other.spec.node_name)
+    sentences = {
+        "{n} left out because pending: {names}": pending,
+        "{n} left out because the node is not in the manifests: {names}": astray,
+    }
+    return tuple(
+        sentence.format(n=f"{len(keys)} pod{'s' if len(keys) > 1 else ''}", names=_first(sorted(keys)))
+        for sentence, keys in sentences.items()
+        if keys
+    )
+
+
+def _first(names: list[str], most: int = 3) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
 def _with_priority(pod: Pod, classes: Mapping[str, int]) -> Pod:

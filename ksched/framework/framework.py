@@ -6,7 +6,7 @@ by whoever owns time and the api-server. Upstream: pkg/scheduler/schedule_one.go
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
@@ -251,15 +251,18 @@ class Framework:
         )
 
     def _explain_rejections(self, decision: Decision, evaluated: Evaluated) -> None:
-        rejections = []
+        counts: Counter[tuple[str, str, bool]] = Counter()
         for verdict_id, count in evaluated.rejected.items():
             if verdict_id == PASSES or not count:
                 continue
             verdict = self.verdicts[verdict_id]
             resolvable = verdict.code is Code.UNSCHEDULABLE
-            rejections += [Rejection(verdict.plugin, reason, count, resolvable) for reason in verdict.reasons]
+            for reason in verdict.reasons:
+                counts[verdict.plugin, reason, resolvable] += count
+        rejections = [Rejection(plugin, reason, n, resolvable) for (plugin, reason, resolvable), n in counts.items()]
         # The order verdicts were first met in depends on history; the record must not.
-        decision.rejections = tuple(sorted(rejections, key=lambda r: (-r.nodes, r.plugin, r.reason)))
+        rejections.sort(key=lambda r: (-r.nodes, r.plugin, r.reason, r.resolvable))
+        decision.rejections = tuple(rejections)
         decision.plugins = frozenset(rejection.plugin for rejection in rejections)
 
     def _rejected_everywhere(self, decision: Decision, status: Status) -> Decision:

@@ -27,7 +27,8 @@ class Normalizer(Protocol):
 class DefaultNormalizer:
     """Scale by the maximum to 0..100, optionally reversed (upstream: helper.DefaultNormalizeScore).
 
-    Integer arithmetic truncates as Go's does. If the maximum is 0 all rows get 0, or 100 when reversed.
+    Integer arithmetic truncates as Go's does; floats stay floats. If the maximum is 0 all rows get 0, or 100 when
+    reversed.
     """
 
     def __init__(self, *, reverse: bool = False) -> None:
@@ -35,13 +36,14 @@ class DefaultNormalizer:
 
     def inputs(self, raw: Raw) -> Hashable:
         """The maximum, at least 0: upstream's search for it starts there."""
-        return max(int(raw.max()), 0)
+        highest = raw.max().item()
+        return 0 if highest <= 0 else highest  # NaN stays NaN: it is reported with the node it came from
 
     def apply(self, raw: Raw, inputs: Any) -> Raw:
-        """``100 * raw // max`` or 100 minus that."""
+        """``100 * raw // max`` (``/`` for floats) or 100 minus that."""
         if inputs == 0:
             return np.full(len(raw), MAX_NODE_SCORE) if self.reverse else raw
-        scaled = MAX_NODE_SCORE * raw // inputs
+        scaled = _scaled(raw, inputs)
         return MAX_NODE_SCORE - scaled if self.reverse else scaled
 
 
@@ -57,6 +59,13 @@ class MinMaxNormalizer:
         low, high = inputs
         if low == high:
             return np.zeros_like(raw)
-        if raw.dtype.kind == "f":
-            return MAX_NODE_SCORE * (raw - low) / (high - low)
-        return MAX_NODE_SCORE * (raw - low) // (high - low)
+        with np.errstate(invalid="ignore"):
+            return _scaled(raw - low, high - low)
+
+
+def _scaled(raw: Raw, highest: Any) -> Raw:
+    """``raw`` as a share of ``highest`` in 0..100; what is not finite is judged afterwards, without a warning here."""
+    if raw.dtype.kind != "f":
+        return MAX_NODE_SCORE * raw // highest
+    with np.errstate(invalid="ignore"):
+        return MAX_NODE_SCORE * (raw / highest)  # in this order the highest is exactly 100, whatever the rounding

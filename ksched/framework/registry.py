@@ -129,7 +129,8 @@ def _load_file(target: str, base: Path | None, where: str | None) -> ModuleType:
         raise InputError(f"plugin file {target!r} does not exist", where=where, hint=f"looked for {path}")
     # The name depends on the content: an edited file is loaded anew, and classes stay importable for pickling.
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    name = f"ksched_user_plugins.{path.stem}_{digest}"
+    # No dot in it: pickle would import the package before the dot, which does not exist.
+    name = f"ksched_user_plugin_{path.stem}_{digest}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

@@ -31,7 +31,10 @@ class ImageColumns:
 
     def add(self, row: int, node: Node) -> None:
         """Count the images ``node`` reports in its status."""
-        sizes = {name: image.size_bytes or 0 for image in node.status.images for name in image.names}
+        sizes: dict[str, int] = {}
+        for image in node.status.images:
+            for name in image.names:
+                sizes.setdefault(name, image.size_bytes or 0)
         for name, size in sizes.items():
             state = self.states.get(name)
             self.states[name] = ImageState(size, 1) if state is None else ImageState(state.size, state.num_nodes + 1)

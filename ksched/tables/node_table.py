@@ -119,8 +119,8 @@ class NodeTable:
         self.nodes.append(node)
         self._write_row(row, node)
         self.images.add(row, node)
-        for placed in self._pods.get(name, {}).values():
-            self._hold(row, placed, 1)
+        for uid, placed in self._pods.get(name, {}).items():
+            self._hold(row, self._with_devices(row, uid, placed), 1)
         self._structure_changed()
         return row
 
@@ -129,8 +129,9 @@ class NodeTable:
         row = self.index[_name(node)]
         before = self.nodes[row]
         self.nodes[row] = node
+        meta, meta_before = node.metadata, before.metadata
         same = node.spec == before.spec and node.status == before.status
-        if same and node.metadata.labels == before.metadata.labels:
+        if same and meta.labels == meta_before.labels and meta.annotations == meta_before.annotations:
             return row
         images_changed = node.status.images != before.status.images
         if images_changed:
@@ -149,6 +150,8 @@ class NodeTable:
         row = self.index.pop(name)
         for placed in self._pods.get(name, {}).values():
             self._hold(row, placed, -1)
+        if not self._pods.get(name):
+            self._pods.pop(name, None)
         self.images.remove(row)
         del self.nodes[row]
         count = self.n
@@ -179,8 +182,16 @@ class NodeTable:
 
     def _reassign_devices(self, row: int, node: Node) -> None:
         self.devices.reset(row)
-        for placed in self._pods.get(_name(node), {}).values():
-            self.devices.hold(row, placed.pod.gpu, placed.devices, 1)
+        for uid, placed in self._pods.get(_name(node), {}).items():
+            self.devices.hold(row, placed.pod.gpu, self._with_devices(row, uid, placed).devices, 1)
+
+    def _with_devices(self, row: int, uid: str, placed: PlacedPod) -> PlacedPod:
+        """A pod for which there were no devices when it was added (its node was unknown) takes some now."""
+        if placed.devices or placed.pod.gpu is None:
+            return placed
+        chosen = PlacedPod(placed.pod, self.devices.fullest_with_room(row, placed.pod.gpu))
+        self._pods[self._node_of[uid]][uid] = chosen
+        return chosen
 
     def _structure_changed(self) -> None:
         self.structure += 1
@@ -250,7 +261,8 @@ class NodeTable:
         now = self._pods.get(node_name, {})
         for uid, placed in now.items():
             if pods.get(uid) is not placed:
-                del self._node_of[uid]
+                if self._node_of.get(uid) == node_name:  # else it is back on another node already
+                    del self._node_of[uid]
                 if row is not None:
                     self._hold(row, placed, -1)
         for uid, placed in pods.items():
@@ -261,6 +273,8 @@ class NodeTable:
         self._pods[node_name] = pods
         if row is not None:
             self.logs[USAGE].touch(row)
+        elif not pods:
+            del self._pods[node_name]
 
     def _hold(self, row: int, placed: PlacedPod, sign: int) -> None:
         pod = placed.pod

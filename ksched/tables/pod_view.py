@@ -64,10 +64,11 @@ class PodView:
         self.pod = pod
         self.info = info if info is not None else compile_spec(pod.spec)
         meta = pod.metadata
-        self.key = f"{meta.namespace}/{meta.name}"
+        self.key = f"{meta.namespace or 'default'}/{meta.name}"
         annotations = meta.annotations
         self.workload: str = annotations.get(WORKLOAD_ANNOTATION) or self.key
-        self.index: int = int(annotations.get(COMPLETION_INDEX) or 0)
+        index = annotations.get(COMPLETION_INDEX, "")
+        self.index: int = int(index) if index.isdecimal() else 0
 
     @property
     def name(self) -> str:

@@ -1,0 +1,206 @@
+"""Evaluating conformance cases: what ksched says, in the form of what kube-scheduler said.
+
+A case is one cluster and one pod (``evaluate_case``) or one cluster and many pods, one after another
+(``evaluate_trajectory``); the form of both is in tests/conformance/data/FORMAT.md. Every plugin is asked through the
+framework, on every node, without stopping at the first rejection.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ksched.errors import InputError
+from ksched.framework import Framework, TieBreak, load_configuration
+from ksched.framework.explain import Explanation, explain
+from ksched.framework.status import Code, Status
+from ksched.objects import Node, Pod, default, parse
+from ksched.tables import NodeTable, PodView
+from ksched.testing.probe import Probe
+
+FINISHED = ("Succeeded", "Failed")
+"""Phases in which kube-scheduler does not see a pod."""
+
+Case = Mapping[str, Any]
+
+
+def read_cases(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a ``.jsonl.gz`` file of cases: {"case": ..., "expect": ...} each. InputError names the bad line."""
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                try:
+                    yield json.loads(line)
+                except ValueError as error:
+                    raise InputError(f"not a JSON object: {error}", where=f"{path}:{number}") from None
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot be read as gzip'ed JSON lines: {error}", where=str(path)) from None
+
+
+class CaseScheduler:
+    """The framework of a case's profile over a table of its cluster; ``without`` names plugins to leave out."""
+
+    def __init__(self, case: Case, *, without: Collection[str] = ()) -> None:
+        self.table = NodeTable()
+        for node in case.get("nodes", ()):
+            self.table.add_node(_object("Node", node, Node))
+        for pod in case.get("pods", ()):
+            if pod.get("status", {}).get("phase") not in FINISHED:
+                self.place(self.pod(pod), pod["spec"]["nodeName"])
+        profile = _profile(case.get("profile") or {}, without)
+        configuration = load_configuration({"profiles": [profile]}, where=f"case {case.get('id')}: profile")
+        self.framework = Framework(configuration.profiles[0], self.table, tie_break=TieBreak.NAME)
+
+    def pod(self, manifest: Mapping[str, Any]) -> PodView:
+        """A pod of the case after the api-server's defaulting."""
+        return PodView(_object("Pod", manifest, Pod))
+
+    def place(self, pod: PodView, node: str) -> None:
+        """Count ``pod`` on ``node``."""
+        self.table.add_pod(pod, node)
+
+    def answer(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer about the pod of ``manifest`` in the form of ``expect``."""
+        pod = self.pod(manifest)
+        gated = self.framework.pre_enqueue(pod)
+        if gated is not None:
+            return {"gated": gated.reasons[0], "feasible": [], "best": [], "preemption": None}
+        said = explain(self.framework, pod)
+        answer: dict[str, Any] = {"preFilter": _pre_filter(said)}
+        if said.pre_filter.status is None:
+            answer["filter"] = _filters(said)
+        rejected = _rejected_by(said)
+        if rejected:
+            answer["rejectedBy"] = rejected
+        feasible = [said.nodes[row] for row in np.flatnonzero(said.feasible)]
+        answer["feasible"] = sorted(feasible)
+        if feasible:
+            answer |= _scores(said, feasible)
+            answer["weights"] = self.weights()
+        answer["best"] = _best(answer.get("total", {}))
+        return answer
+
+    def weights(self) -> dict[str, int]:
+        """Weight of every enabled Score plugin."""
+        points = self.framework.profile.points["score"]
+        return {enabled.plugin.name: enabled.weight for enabled in sorted(points, key=lambda e: e.plugin.name)}
+
+    def scores_of(self, pod: PodView, nodes: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Raw and normalised scores by plugin as if exactly ``nodes`` were feasible, whatever the filters say."""
+        rows = np.array([self.table.index[name] for name in nodes], dtype=np.intp)
+        raw, normalized = {}, {}
+        for name in self.weights():
+            probe = Probe(self.framework.plugins[name])
+            scores = probe.normalized(self.table, pod, rows)
+            if scores is not None:
+                normalized[name] = scores
+                raw[name] = probe.raw(self.table, pod, rows)
+        return raw, normalized
+
+
+def evaluate_case(case: Case, *, without: Collection[str] = ()) -> dict[str, Any]:
+    """ksched's answer to a single decision, in the form of ``expect``.
+
+    ``without`` names plugins of the profile that are left out, as if it disabled them.
+    """
+    return {"id": case.get("id"), **CaseScheduler(case, without=without).answer(case["pod"])}
+
+
+def evaluate_trajectory(
+    case: Case, nodes: Sequence[str | None] | None = None, *, without: Collection[str] = ()
+) -> Iterator[dict[str, Any]]:
+    """One answer per pod of ``case["sequence"]``, in the form of ``expect["steps"]``.
+
+    ``nodes`` says where each pod is put for the later steps (the reference's choice, to localise an error); by default
+    it is put where this answer says.
+    """
+    scheduler = CaseScheduler(case, without=without)
+    for number, manifest in enumerate(case["sequence"]):
+        pod = scheduler.pod(manifest)
+        decision = scheduler.framework.schedule(pod, top=scheduler.table.n)
+        step: dict[str, Any] = {"pod": pod.name, "feasible": decision.feasible, "best": [], "node": decision.node}
+        if decision.score is not None:
+            step["best"] = sorted(c.node for c in decision.top if c.total == decision.score)
+            step["total"] = decision.score
+        yield step
+        node = decision.node if nodes is None else nodes[number]
+        if node is not None:
+            scheduler.place(pod, node)
+
+
+def _object(kind: str, manifest: Mapping[str, Any], cls: type[Any]) -> Any:
+    made = default(parse({"apiVersion": "v1", **manifest, "kind": kind}, where=kind))
+    assert isinstance(made, cls)
+    return made
+
+
+def _profile(profile: Mapping[str, Any], without: Collection[str]) -> dict[str, Any]:
+    """The profile with every mention of the plugins ``without`` removed."""
+    kept = dict(profile)
+    if "pluginConfig" in kept:
+        kept["pluginConfig"] = [entry for entry in kept["pluginConfig"] if entry["name"] not in without]
+    if "plugins" in kept:
+        kept["plugins"] = {
+            point: {
+                change: [entry for entry in entries if entry["name"] not in without]
+                for change, entries in changes.items()
+            }
+            for point, changes in kept["plugins"].items()
+        }
+    return kept
+
+
+def _pre_filter(said: Explanation) -> dict[str, Any]:
+    outcome = said.pre_filter
+    names = None if outcome.node_names is None else sorted(outcome.node_names)
+    answer: dict[str, Any] = {"code": Code.SUCCESS.value, "nodeNames": names, "skipped": sorted(outcome.skipped)}
+    if outcome.status is not None:
+        answer |= {
+            "code": outcome.status.code.value,
+            "reason": ", ".join(outcome.status.reasons),
+            "plugin": outcome.status.plugin,
+        }
+    return answer
+
+
+def _filters(said: Explanation) -> dict[str, dict[str, Any]]:
+    return {
+        plugin: {said.nodes[row]: _verdict(statuses[row]) for row in np.flatnonzero(said.considered).tolist()}
+        for plugin, statuses in sorted(said.statuses.items())
+    }
+
+
+def _verdict(status: Status | None) -> dict[str, Any] | None:
+    return None if status is None else {"code": status.code.value, "reasons": sorted(status.reasons)}
+
+
+def _rejected_by(said: Explanation) -> dict[str, str]:
+    """The first plugin, in the order filters run, that rejects each node."""
+    if said.pre_filter.status is not None:
+        return dict.fromkeys(sorted(said.nodes), said.pre_filter.status.plugin)
+    rejected = {}
+    for row in np.flatnonzero(said.considered & ~said.feasible).tolist():
+        rejected[said.nodes[row]] = next(name for name, statuses in said.statuses.items() if statuses[row])
+    return rejected
+
+
+def _scores(said: Explanation, feasible: Sequence[str]) -> dict[str, Any]:
+    def by_node(values: Any) -> dict[str, int]:
+        return dict(sorted(zip(feasible, values.tolist(), strict=True)))
+
+    return {
+        "scoreSkipped": sorted(said.skipped_scores),
+        "scoreRaw": {detail.plugin: by_node(detail.raw) for detail in said.scores},
+        "scoreNormalized": {detail.plugin: by_node(detail.normalized) for detail in said.scores},
+        # Without any Score plugin kube-scheduler gives every node one point.
+        "total": by_node(said.totals if said.scores or said.skipped_scores else np.ones(len(feasible), dtype=int)),
+    }
+
+
+def _best(total: Mapping[str, int]) -> list[str]:
+    return sorted(node for node, points in total.items() if points == max(total.values()))

@@ -1,0 +1,18 @@
+"""FreeMemory: the shortest useful score, the share of a node's memory that is free."""
+
+from __future__ import annotations
+
+from ksched.framework import Cycle
+from ksched.tables import NodeView, PodView
+from ksched.tables.arrays import Int64Array
+
+
+class FreeMemory:
+    """More free memory is better; the incoming pod is not counted."""
+
+    name = "FreeMemory"
+    node_local = True
+
+    def score(self, cycle: Cycle, pod: PodView, nodes: NodeView) -> Int64Array:
+        """Percent of memory free, int64[n]."""
+        return 100 * nodes.free("memory") // nodes.allocatable("memory")

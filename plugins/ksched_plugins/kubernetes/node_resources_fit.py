@@ -1,0 +1,196 @@
+"""NodeResourcesFit: is there room for the pod's requests, and which node with room is to be preferred.
+
+Upstream: pkg/scheduler/framework/plugins/noderesources/fit.go, least_allocated.go, most_allocated.go and
+requested_to_capacity_ratio.go. All arithmetic is int64 and truncates where upstream's does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from functools import partial
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+from pydantic import Field, field_validator, model_validator
+
+from ksched.framework import Cycle
+from ksched.objects import CPU, MEMORY, PODS
+from ksched.tables import NodeView, PodView
+from ksched.tables.arrays import BoolArray, Int64Array
+from ksched_plugins.kubernetes.resource_allocation import (
+    NATIVE_RESOURCES,
+    ResourceSpec,
+    allocations,
+    is_extended,
+    is_scalar,
+)
+from ksched_plugins.plugin_args import PluginArgs
+
+_NATIVE = frozenset(NATIVE_RESOURCES)
+_CPU_AND_MEMORY = (ResourceSpec(name=CPU), ResourceSpec(name=MEMORY))
+
+Points = Callable[[Int64Array, Int64Array], Int64Array]
+"""(allocatable >= 1, requested) -> points 0..100 of one resource, each int64[n]."""
+
+
+class ShapePoint(PluginArgs):
+    """A corner of the curve: ``score`` (0 to 10) at ``utilization`` (percent)."""
+
+    utilization: int = Field(ge=0, le=100)
+    score: int = Field(ge=0, le=10)
+
+
+class RequestedToCapacityRatioParam(PluginArgs):
+    """A piecewise linear curve from utilisation to score."""
+
+    shape: tuple[ShapePoint, ...] = Field(min_length=1)
+
+    @field_validator("shape")
+    @classmethod
+    def _increasing(cls, shape: tuple[ShapePoint, ...]) -> tuple[ShapePoint, ...]:
+        for before, after in pairwise(shape):
+            if before.utilization >= after.utilization:
+                raise ValueError("utilization values must be sorted in increasing order")
+        return shape
+
+
+class ScoringStrategy(PluginArgs):
+    """How the resources of a node become its score. Empty ``resources`` means cpu and memory."""
+
+    type: Literal["LeastAllocated", "MostAllocated", "RequestedToCapacityRatio"] = "LeastAllocated"
+    resources: tuple[ResourceSpec, ...] = _CPU_AND_MEMORY
+    requested_to_capacity_ratio: RequestedToCapacityRatioParam | None = None
+
+    @field_validator("resources")
+    @classmethod
+    def _defaulted(cls, resources: tuple[ResourceSpec, ...]) -> tuple[ResourceSpec, ...]:
+        return resources or _CPU_AND_MEMORY
+
+    @model_validator(mode="after")
+    def _shape_goes_with_type(self) -> ScoringStrategy:
+        if (self.type == "RequestedToCapacityRatio") != (self.requested_to_capacity_ratio is not None):
+            raise ValueError("requestedToCapacityRatio goes with type RequestedToCapacityRatio, and only with it")
+        return self
+
+
+class NodeResourcesFitArgs(PluginArgs):
+    """``ignoredResources`` and ``ignoredResourceGroups`` name extended resources the filter does not look at."""
+
+    ignored_resources: tuple[str, ...] = ()
+    ignored_resource_groups: tuple[str, ...] = ()
+    scoring_strategy: ScoringStrategy = ScoringStrategy()
+
+    @field_validator("ignored_resource_groups")
+    @classmethod
+    def _no_slash(cls, groups: tuple[str, ...]) -> tuple[str, ...]:
+        for group in groups:
+            if "/" in group:
+                raise ValueError(f"resource group name can't contain '/': {group}")
+        return groups
+
+
+class NodeResourcesFit:
+    """Filter: every requested resource fits. Score: the configured strategy over the configured resources."""
+
+    name = "NodeResourcesFit"
+    node_local = True
+    Args = NodeResourcesFitArgs
+
+    def __init__(self, args: NodeResourcesFitArgs) -> None:
+        strategy = args.scoring_strategy
+        self._ignored = frozenset(args.ignored_resources)
+        self._ignored_groups = frozenset(args.ignored_resource_groups)
+        self._resources = strategy.resources
+        self._is_ratio = strategy.requested_to_capacity_ratio is not None
+        self._points: Points
+        if strategy.requested_to_capacity_ratio is not None:
+            self._points = partial(_curve_points, _curve_table(strategy.requested_to_capacity_ratio.shape))
+        else:
+            self._points = _least_points if strategy.type == "LeastAllocated" else _most_points
+
+    def signature(self, pod: PodView) -> Hashable:
+        """The request vector."""
+        nonzero = pod.nonzero_requests
+        return (tuple(sorted(pod.requests.items())), nonzero[CPU], nonzero[MEMORY])
+
+    def filter(self, cycle: Cycle, pod: PodView, nodes: NodeView) -> dict[str, BoolArray]:
+        """A zero request always fits, even on an overcommitted node; a pod slot is always needed."""
+        checked = cycle.state.get(self.name)
+        if checked is None:
+            checked = cycle.state[self.name] = tuple(self._checked(pod))
+        rejected = {"Too many pods": nodes.free(PODS) < 1}
+        for resource, amount, reason in checked:
+            rejected[reason] = nodes.free(resource) < amount
+        return rejected
+
+    def score(self, cycle: Cycle, pod: PodView, nodes: NodeView) -> Int64Array:
+        """int64[n] in 0..100: mean of the resources' points by weight; resources a node lacks do not count."""
+        total = np.zeros(len(nodes), dtype=np.int64)
+        weights: Int64Array | int = 0
+        for weight, allocatable, requested in allocations(self._resources, pod, nodes, with_defaults=True):
+            share: Int64Array | int = weight
+            if not allocatable.all():
+                share = weight * (allocatable > 0)
+                allocatable = np.maximum(allocatable, 1)
+            points = self._points(allocatable, requested)
+            if self._is_ratio:
+                # RequestedToCapacityRatio drops resources that score nothing, with their weight.
+                share = share * (points > 0)
+            total += points * share
+            weights = weights + share
+        if isinstance(weights, int):
+            return total // (weights or 1)
+        weights = np.maximum(weights, 1)
+        if self._is_ratio:
+            # Rounds half up where the others truncate.
+            return (2 * total + weights) // (2 * weights)
+        return total // weights
+
+    def _checked(self, pod: PodView) -> Iterator[tuple[str, int, str]]:
+        """(resource, amount, reason) of everything the pod needs."""
+        requests = pod.requests
+        for resource in (*NATIVE_RESOURCES, *sorted(requests.keys() - _NATIVE)):
+            amount = requests.get(resource, 0)
+            if amount and (resource in _NATIVE or is_scalar(resource)) and not self._is_ignored(resource):
+                yield resource, amount, f"Insufficient {resource}"
+
+    def _is_ignored(self, resource: str) -> bool:
+        if not is_extended(resource):
+            return False
+        return resource in self._ignored or resource.split("/", 1)[0] in self._ignored_groups
+
+
+def _least_points(allocatable: Int64Array, requested: Int64Array) -> Int64Array:
+    """The free share in percent; 0 where more is requested than there is."""
+    return np.maximum(allocatable - requested, 0) * 100 // allocatable
+
+
+def _most_points(allocatable: Int64Array, requested: Int64Array) -> Int64Array:
+    """The requested share in percent, at most 100."""
+    points: Int64Array = np.minimum(requested, allocatable) * 100 // allocatable
+    return points
+
+
+def _curve_points(table: Int64Array, allocatable: Int64Array, requested: Int64Array) -> Int64Array:
+    """The curve's value at the utilisation; more requested than there is counts as fully used."""
+    points: Int64Array = table[_most_points(allocatable, requested)]
+    return points
+
+
+def _curve_table(shape: tuple[ShapePoint, ...]) -> Int64Array:
+    """The curve's value at every utilisation from 0 to 100 percent, int64[101]."""
+    return np.array([_curve(shape, utilization) for utilization in range(101)], dtype=np.int64)
+
+
+def _curve(shape: tuple[ShapePoint, ...], utilization: int) -> int:
+    """Linear between the corners, flat beyond them; 0..100."""
+    before = shape[0]
+    for corner in shape:
+        if utilization <= corner.utilization:
+            rise = 10 * (corner.score - before.score) * (utilization - before.utilization)
+            run = corner.utilization - before.utilization
+            # int() truncates toward zero as Go does; // would round a falling slope down.
+            return 10 * before.score + (int(rise / run) if run else 0)
+        before = corner
+    return 10 * shape[-1].score

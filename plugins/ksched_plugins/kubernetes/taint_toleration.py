@@ -1,0 +1,57 @@
+"""TaintToleration: NoSchedule and NoExecute taints reject, PreferNoSchedule taints cost score.
+
+Upstream: pkg/scheduler/framework/plugins/tainttoleration/taint_toleration.go
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+import numpy as np
+
+from ksched.framework import Cycle, DefaultNormalizer, Reject
+from ksched.objects import Taint, find_untolerated, tolerates
+from ksched.tables import NodeView, PodView
+from ksched.tables.arrays import Int64Array
+
+HARD_EFFECTS = ("NoSchedule", "NoExecute")
+SOFT_EFFECT = "PreferNoSchedule"
+
+
+class TaintToleration:
+    """Evaluated once per distinct taint list: clusters have few of them, however many nodes."""
+
+    name = "TaintToleration"
+    node_local = True
+    normalizer = DefaultNormalizer(reverse=True)
+
+    def signature(self, pod: PodView) -> Hashable:
+        """The tolerations alone decide."""
+        return tuple((t.key, t.operator, t.value, t.effect) for t in pod.tolerations)
+
+    def filter(self, cycle: Cycle, pod: PodView, nodes: NodeView) -> list[Reject]:
+        """Names the first untolerated taint of a node only, as upstream does. Unresolvable."""
+        reasons: dict[str, int] = {}
+
+        def verdict(taints: tuple[Taint, ...]) -> int:
+            taint = find_untolerated(taints, pod.tolerations, HARD_EFFECTS)
+            if taint is None:
+                return -1
+            text = f"node(s) had untolerated taint {{{taint.key}: {taint.value or ''}}}"
+            return reasons.setdefault(text, len(reasons))
+
+        which = nodes.per_taints(verdict, np.int64)
+        if not reasons:
+            return []
+        return [Reject(which == number, text, resolvable=False) for text, number in reasons.items()]
+
+    def score(self, cycle: Cycle, pod: PodView, nodes: NodeView) -> Int64Array:
+        """Number of PreferNoSchedule taints the pod does not tolerate; the normaliser turns few into much."""
+        # A toleration made for another effect says nothing about a soft taint.
+        tolerations = [t for t in pod.tolerations if not t.effect or t.effect == SOFT_EFFECT]
+
+        def intolerable(taints: tuple[Taint, ...]) -> int:
+            soft = [taint for taint in taints if taint.effect == SOFT_EFFECT]
+            return sum(not any(tolerates(t, taint) for t in tolerations) for taint in soft)
+
+        return nodes.per_taints(intolerable, np.int64)

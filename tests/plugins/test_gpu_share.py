@@ -1,0 +1,93 @@
+"""GpuShare: devices, not sums of devices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from ksched.framework import Cycle
+from ksched.objects import GpuRequest
+from ksched.objects.gpu import GPU_INDEX_ANNOTATION
+from ksched.tables import PodView
+from ksched.testing import ask, make_node, make_pod, make_table
+from ksched_plugins.gpu.gpu_share import GpuShare, GpuShareArgs, choose_devices
+
+
+def share(selection: str = "best_fit") -> GpuShare:
+    return GpuShare(GpuShareArgs.model_validate({"deviceSelection": selection}))
+
+
+def holders(*held: tuple[int, str]) -> list[tuple[object, str]]:
+    return [
+        (make_pod(f"holder-{i}", gpu_milli=milli, annotations={GPU_INDEX_ANNOTATION: devices}), "n")
+        for i, (milli, devices) in enumerate(held)
+    ]
+
+
+ROWS: list[tuple[str, int, int, tuple[tuple[int, str], ...], bool]] = [
+    ("a share fits an empty device", 1, 500, (), True),
+    ("a share fits beside another", 1, 500, ((500, "0"),), True),
+    ("a share needs room on one device", 2, 600, ((500, "0"), (500, "1")), False),
+    ("two halves on two devices do not make a whole one", 2, 1000, ((500, "0"), (500, "1")), False),
+    ("a whole device beside a shared one does", 2, 1000, ((500, "0"),), True),
+    ("k devices need k whole ones", 4, 3000, ((100, "0"), (100, "1")), False),
+    ("and take them wherever they are", 4, 2000, ((100, "0"), (100, "2")), True),
+    ("a node without devices has no room", 0, 100, (), False),
+]
+
+
+@pytest.mark.parametrize(("gpus", "milli", "held", "fits"), [r[1:] for r in ROWS], ids=[r[0] for r in ROWS])
+def test_filter(gpus: int, milli: int, held: tuple[tuple[int, str], ...], fits: bool) -> None:
+    answer = ask(share(), make_pod(gpu_milli=milli), [make_node("n", gpus=gpus)], holders(*held))  # type: ignore[arg-type]
+    assert answer.filter == {"n": None if fits else ("Unschedulable", ("node(s) had no GPU device with enough room",))}
+
+
+def test_a_pod_without_gpus_is_skipped() -> None:
+    outcome = ask(share(), make_pod(cpu=1), [make_node("n", gpus=1)]).pre_filter
+    assert outcome is not None
+    assert outcome.skipped == {"GpuShare"}
+
+
+def test_whole_devices_of_a_device_plugin_count_alike() -> None:
+    node = make_node("n", resources={"nvidia.com/gpu": 2})
+    pod = make_pod(requests={"nvidia.com/gpu": 3})
+    assert ask(share(), pod, [node]).filter == {"n": ("Unschedulable", ("node(s) had no GPU device with enough room",))}
+
+
+@pytest.mark.parametrize(
+    ("selection", "request_", "free", "chosen"),
+    [
+        pytest.param("best_fit", (1, 300), [1000, 400, 300], (2,), id="best fit: the fullest device with room"),
+        pytest.param("best_fit", (1, 300), [400, 400, 200], (0,), id="best fit: ties go to the lowest index"),
+        pytest.param("worst_fit", (1, 300), [300, 900, 900], (1,), id="worst fit: the emptiest device"),
+        pytest.param("first_fit", (1, 300), [200, 500, 300], (1,), id="first fit: the lowest index with room"),
+        pytest.param("worst_fit", (2, 1000), [1000, 500, 1000, 1000], (0, 2), id="whole devices: lowest free indices"),
+        pytest.param("best_fit", (2, 1000), [1000, 999], None, id="no room, no devices"),
+        pytest.param("best_fit", (1, 100), [-1, 100], (1,), id="an absent device is never chosen"),
+    ],
+)
+def test_choice_of_devices(
+    selection: str, request_: tuple[int, int], free: Sequence[int], chosen: tuple[int, ...] | None
+) -> None:
+    assert choose_devices(np.array(free), GpuRequest(*request_), selection) == chosen
+
+
+def test_reserve_names_the_devices_and_unreserve_takes_that_back() -> None:
+    table = make_table([make_node("m"), make_node("n", gpus=2)], holders((600, "0")))  # type: ignore[arg-type]
+    pod = PodView(make_pod(gpu_milli=300))
+    cycle = Cycle(table, pod, now=0, seed=0)
+    plugin = share("best_fit")
+    assert plugin.reserve(cycle, pod, "n") is None
+    assert cycle.devices == (0,)
+    plugin.unreserve(cycle, pod, "n")
+    assert cycle.devices is None
+
+
+def test_reserve_fails_when_the_devices_are_gone() -> None:
+    table = make_table([make_node("n", gpus=1)], holders((600, "0")))  # type: ignore[arg-type]
+    pod = PodView(make_pod(gpu_milli=500))
+    status = share().reserve(Cycle(table, pod, now=0, seed=0), pod, "n")
+    assert status is not None
+    assert status.rejected
