@@ -1,0 +1,236 @@
+"""The api-server's watch cache: one etcd watch per kind, fanned out to any number of clients.
+
+Holds the current objects and a window of recent changes (apiserver pkg/storage/cacher). Watches that fix the kind's
+index field (``spec.nodeName`` of pods) are found by that field's value before and after a change, so a write costs
+as much as there are watchers interested in it, however many kubelets there are.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ksched.cluster.apiserver.errors import ApiError, gone
+from ksched.cluster.apiserver.registry import Resource
+from ksched.cluster.apiserver.selection import Selection
+from ksched.cluster.etcd.ops import Event, KeyValue, WatchBatch
+from ksched.sim.kernel import SECOND, Kernel
+
+ADDED = "ADDED"
+MODIFIED = "MODIFIED"
+DELETED = "DELETED"
+ERROR = "ERROR"
+
+# Changes younger than this stay in the window (cacher's eventFreshDuration); the bounds are upstream's too.
+_FRESH = 75 * SECOND
+_MIN_WINDOW = 100
+_MAX_WINDOW = 100 * 1024
+
+
+class WatchEvent(NamedTuple):
+    """What a watcher is told; for ERROR ``object`` is the ApiError that ends the watch."""
+
+    type: str
+    object: Any
+
+
+class Record:
+    """The value etcd holds for an object. ``obj`` must be new and nobody else's: it becomes what readers see."""
+
+    __slots__ = ("decoded", "obj")
+
+    def __init__(self, obj: Any) -> None:
+        self.obj = obj
+        self.decoded: Any = None
+
+    def read(self, revision: int) -> Any:
+        """The object with ``revision``, at which it was committed, as its resourceVersion; the same one every time."""
+        decoded = self.decoded
+        if decoded is None:
+            # Nobody has seen the object yet and every write has one of its own, so it can be completed in place.
+            decoded = self.decoded = self.obj
+            decoded.__dict__["metadata"] = decoded.metadata.replaced(resource_version=str(revision))
+        return decoded
+
+
+def decode(kv: KeyValue) -> Any:
+    """The object of an etcd entry, with its resourceVersion."""
+    record: Record = kv.value
+    return record.read(kv.mod_revision)
+
+
+def at_revision(obj: Any, revision: int) -> Any:
+    """A copy of ``obj`` that carries ``revision`` as its resourceVersion."""
+    return obj.replaced(metadata=obj.metadata.replaced(resource_version=str(revision)))
+
+
+class _Change:
+    """What one revision did to one object."""
+
+    __slots__ = ("_gone", "new", "old", "plain", "revision", "time")
+
+    def __init__(self, revision: int, time: int, old: Any, new: Any) -> None:
+        self.revision = revision
+        self.time = time
+        self.old = old
+        self.new = new
+        self._gone: WatchEvent | None = None
+        # What somebody sees who watches everything.
+        self.plain = self.gone if new is None else WatchEvent(ADDED if old is None else MODIFIED, new)
+
+    @property
+    def gone(self) -> WatchEvent:
+        """What those see for whom the object has gone: its old state, at this revision."""
+        if self._gone is None:
+            self._gone = WatchEvent(DELETED, at_revision(self.old, self.revision))
+        return self._gone
+
+
+class Watcher:
+    """One client's watch."""
+
+    __slots__ = ("id", "index_value", "selection", "send")
+
+    def __init__(self, watcher_id: int, selection: Selection, send: Callable[[WatchEvent], object]) -> None:
+        self.id = watcher_id
+        self.selection = selection
+        self.send = send
+        self.index_value: str | None = None
+
+    def notice(self, change: _Change) -> None:
+        """Pass a change on as this watch sees it: an object that starts to match is added, and so on."""
+        selection = self.selection
+        if selection.everything:
+            self.send(change.plain)
+            return
+        was = change.old is not None and selection.matches(change.old)
+        now = change.new is not None and selection.matches(change.new)
+        if now:
+            self.send(change.plain if was else WatchEvent(ADDED, change.new))
+        elif was:
+            self.send(change.gone)
+
+
+class Cacher:
+    """Current objects, recent changes and watchers of one kind."""
+
+    def __init__(self, kernel: Kernel, resource: Resource) -> None:
+        self.resource = resource
+        self.revision = 1
+        self.objects: dict[bytes, Any] = {}
+        self.on_change: list[Callable[[], object]] = []
+        self._kernel = kernel
+        self._window: deque[_Change] = deque()
+        self._forgotten = 1  # the last revision that may have left the window
+        self._everyone: dict[int, Watcher] = {}
+        self._by_index: dict[str, dict[int, Watcher]] = {}
+        self._objects_by_index: dict[str, dict[bytes, Any]] = {}
+        self._next_id = 0
+
+    # -- reading ----------------------------------------------------------------------------------------------
+
+    def list(self, selection: Selection) -> list[Any]:
+        """The objects selected, in order of key."""
+        value = self._index_value(selection)
+        objects = self.objects if value is None else self._objects_by_index.get(value, {})
+        return [objects[key] for key in sorted(objects) if selection.matches(objects[key])]
+
+    def watch(self, selection: Selection, revision: int, send: Callable[[WatchEvent], object]) -> Watcher:
+        """Send every change after ``revision``, those in the window at once. ApiError 410 if it reaches too far."""
+        if revision < self._forgotten:
+            raise gone(revision, self._forgotten)
+        self._next_id += 1
+        watcher = Watcher(self._next_id, selection, send)
+        watcher.index_value = self._index_value(selection)
+        if self._window and self._window[-1].revision > revision:
+            for change in self._window:
+                if change.revision > revision:
+                    watcher.notice(change)
+        if watcher.index_value is None:
+            self._everyone[watcher.id] = watcher
+        else:
+            self._by_index.setdefault(watcher.index_value, {})[watcher.id] = watcher
+        return watcher
+
+    def unwatch(self, watcher: Watcher) -> None:
+        """End a watch."""
+        if watcher.index_value is None:
+            self._everyone.pop(watcher.id, None)
+            return
+        group = self._by_index.get(watcher.index_value, {})
+        group.pop(watcher.id, None)
+        if not group:
+            self._by_index.pop(watcher.index_value, None)
+
+    def expire(self, revision: int) -> None:
+        """Forget the changes up to ``revision``: etcd has compacted them."""
+        while self._window and self._window[0].revision <= revision:
+            self._window.popleft()
+        self._forgotten = max(self._forgotten, min(revision, self.revision))
+
+    # -- what etcd tells --------------------------------------------------------------------------------------
+
+    def receive(self, batch: WatchBatch) -> None:
+        """Take in one revision's changes and tell the watchers."""
+        if batch.canceled:
+            self._fail(gone(self.revision, batch.compact_revision))
+            return
+        for event in batch.events:
+            self._apply(batch.revision, event)
+        self.revision = batch.revision
+        for notify in self.on_change:
+            notify()
+
+    def _apply(self, revision: int, event: Event) -> None:
+        key = event.kv.key
+        if event.kv.version == 0:
+            old, new = self.objects.pop(key, None), None
+        else:
+            new = decode(event.kv)
+            old = self.objects.get(key)
+            self.objects[key] = new
+        change = _Change(revision, self._kernel.now, old, new)
+        self._remember(change)
+        for watcher in self._everyone.values():
+            watcher.notice(change)
+        getter = self.resource.index
+        if getter is not None:
+            self._apply_indexed(key, change, getter)
+
+    def _apply_indexed(self, key: bytes, change: _Change, getter: Callable[[Any], str]) -> None:
+        before = getter(change.old) if change.old is not None else None
+        after = getter(change.new) if change.new is not None else None
+        if before is not None and before != after:
+            group = self._objects_by_index[before]
+            del group[key]
+            if not group:
+                del self._objects_by_index[before]
+            for watcher in self._by_index.get(before, {}).values():
+                watcher.notice(change)
+        if after is not None:
+            self._objects_by_index.setdefault(after, {})[key] = change.new
+            for watcher in self._by_index.get(after, {}).values():
+                watcher.notice(change)
+
+    def _remember(self, change: _Change) -> None:
+        window = self._window
+        window.append(change)
+        excess = len(window) - _MIN_WINDOW
+        oldest = change.time - _FRESH
+        while excess > 0 and (window[0].time < oldest or len(window) > _MAX_WINDOW):
+            self._forgotten = window.popleft().revision
+            excess -= 1
+
+    def _fail(self, error: ApiError) -> None:
+        watchers = [*self._everyone.values()]
+        for value in sorted(self._by_index):
+            watchers.extend(self._by_index[value].values())
+        self._everyone, self._by_index = {}, {}
+        for watcher in watchers:
+            watcher.send(WatchEvent(ERROR, error))
+
+    def _index_value(self, selection: Selection) -> str | None:
+        if self.resource.index_field is None or selection.fields is None:
+            return None
+        return selection.fields.exact(self.resource.index_field)

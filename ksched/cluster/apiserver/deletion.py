@@ -1,0 +1,87 @@
+"""How an object is deleted: at once, after a grace period, or when its finalizers are gone.
+
+Upstream: apiserver pkg/registry/rest/delete.go (BeforeDelete) and pkg/registry/generic/registry/store.go.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ksched.cluster.apiserver.errors import bad_request
+from ksched.cluster.apiserver.registry import Resource
+from ksched.cluster.clock import Clock
+from ksched.sim.kernel import SECOND
+
+BACKGROUND = "Background"
+FOREGROUND = "Foreground"
+ORPHAN = "Orphan"
+PROPAGATION_FINALIZERS = {FOREGROUND: "foregroundDeletion", ORPHAN: "orphan"}
+
+
+class DeleteOptions(NamedTuple):
+    """What a client may say with a deletion.
+
+    ``uid`` is a precondition; ``grace_seconds`` overrides the pod's own; ``propagation`` says what becomes of the
+    object's dependents: Background (the garbage collector deletes them afterwards), Foreground (before) or Orphan.
+    """
+
+    uid: str | None = None
+    grace_seconds: int | None = None
+    propagation: str = BACKGROUND
+
+
+class Remove(NamedTuple):
+    """A change's answer that means: take the object out of the store; ``last`` is what it last was."""
+
+    last: Any
+
+
+def begin_deletion(resource: Resource, current: Any, options: DeleteOptions, clock: Clock) -> Any:
+    """The object marked for deletion, unchanged if there is nothing to mark, or ``Remove`` if it can go at once."""
+    finalizers = _with_propagation(current.metadata.finalizers, options.propagation)
+    changes: dict[str, Any] = {} if finalizers == current.metadata.finalizers else {"finalizers": finalizers}
+    if resource.grace_seconds is not None:
+        changes |= _graceful(resource, current, options, clock)
+    elif not finalizers:
+        return Remove(current)
+    elif current.metadata.deletion_timestamp is None:
+        changes |= _marks(current, clock, 0)
+    return current.replaced(metadata=current.metadata.replaced(**changes)) if changes else current
+
+
+def ready_to_remove(obj: Any) -> bool:
+    """True when the object is being deleted and neither a grace period nor a finalizer holds it."""
+    meta = obj.metadata
+    return meta.deletion_timestamp is not None and not meta.deletion_grace_period_seconds and not meta.finalizers
+
+
+def _graceful(resource: Resource, current: Any, options: DeleteOptions, clock: Clock) -> dict[str, Any]:
+    meta = current.metadata
+    assert resource.grace_seconds is not None
+    if meta.deletion_timestamp is None:
+        return _marks(current, clock, resource.grace_seconds(current, options.grace_seconds))
+    # A deletion under way can only be made shorter.
+    pending = meta.deletion_grace_period_seconds or 0
+    if options.grace_seconds is None or options.grace_seconds >= pending:
+        return {}
+    deadline = clock.parse(meta.deletion_timestamp) // SECOND - pending + options.grace_seconds
+    return {
+        "deletion_timestamp": clock.format(deadline),
+        "deletion_grace_period_seconds": options.grace_seconds,
+    }
+
+
+def _marks(current: Any, clock: Clock, grace: int) -> dict[str, Any]:
+    deadline = clock.timestamp() if grace == 0 else clock.format(clock.kernel.now // SECOND + grace)
+    marks: dict[str, Any] = {"deletion_timestamp": deadline, "deletion_grace_period_seconds": grace}
+    if current.metadata.generation:
+        marks["generation"] = current.metadata.generation + 1  # its controllers have to act differently now
+    return marks
+
+
+def _with_propagation(finalizers: tuple[str, ...], propagation: str) -> tuple[str, ...]:
+    if propagation not in (BACKGROUND, FOREGROUND, ORPHAN):
+        raise bad_request(f"propagationPolicy must be Background, Foreground or Orphan, not {propagation!r}")
+    wanted = PROPAGATION_FINALIZERS.get(propagation)
+    kept = tuple(f for f in finalizers if f not in PROPAGATION_FINALIZERS.values() or f == wanted)
+    return kept if wanted is None or wanted in kept else (*kept, wanted)

@@ -1,0 +1,472 @@
+"""The api-server: verbs on objects, stored in etcd with optimistic concurrency, observed through watch caches.
+
+Every verb answers through ``then(result, error)``, exactly one of which is None. Clients reach it through
+:class:`ksched.cluster.apiserver.client.Client`, which adds the way there and back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ksched.cluster.apiserver import errors, subresources
+from ksched.cluster.apiserver.admission import Admission, check
+from ksched.cluster.apiserver.cacher import Cacher, Record, Watcher, WatchEvent, at_revision, decode
+from ksched.cluster.apiserver.client import Client
+from ksched.cluster.apiserver.compaction import Compactor
+from ksched.cluster.apiserver.config import ApiServerConfig
+from ksched.cluster.apiserver.deletion import DeleteOptions, Remove, begin_deletion, ready_to_remove
+from ksched.cluster.apiserver.errors import ApiError
+from ksched.cluster.apiserver.names import Names
+from ksched.cluster.apiserver.registry import RESOURCES, Resource, resource_of
+from ksched.cluster.apiserver.selection import Selection
+from ksched.cluster.apiserver.sizes import encoded_size
+from ksched.cluster.clock import Clock
+from ksched.cluster.etcd.errors import EtcdError
+from ksched.cluster.etcd.ops import (
+    Compare,
+    CompareResult,
+    CompareTarget,
+    DeleteRange,
+    Put,
+    Range,
+    RangeResponse,
+    Txn,
+    TxnResponse,
+    prefix_end,
+)
+from ksched.cluster.etcd.server import Etcd
+from ksched.objects.meta import KubeObject, ObjectMeta
+from ksched.objects.pod import Binding, Pod
+from ksched.sim.kernel import Kernel
+from ksched.sim.streams import Streams
+
+Then = Callable[[Any, ApiError | None], object]
+Change = Callable[[Any], Any]
+"""Makes the new object of the current one; returning it unchanged writes nothing. May raise ApiError."""
+
+STATUS = "status"
+
+
+class ObjectList(NamedTuple):
+    """The answer of a list: objects in order of key, and the revision they are all true at."""
+
+    items: list[Any]
+    resource_version: str
+
+
+class ApiServer:
+    """See the module's text."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        etcd: Etcd,
+        clock: Clock,
+        streams: Streams,
+        config: ApiServerConfig | None = None,
+    ) -> None:
+        self.kernel = kernel
+        self.etcd = etcd
+        self.clock = clock
+        self.config = config or ApiServerConfig()
+        self.streams = streams
+        self._names = Names(streams)
+        self._cachers: dict[str, Cacher] = {}
+        for kind, resource in RESOURCES.items():
+            cacher = self._cachers[kind] = Cacher(kernel, resource)
+            prefix = resource.prefix
+            etcd.watch(cacher.receive, prefix, prefix_end(prefix), start_revision=2)
+        classes = self._cachers["PriorityClass"]
+        everything = Selection("PriorityClass")
+        self._admission = Admission(lambda: classes.list(everything), self.config.default_toleration_seconds)
+        classes.on_change.append(self._admission.forget)
+        self._compactor = Compactor(kernel, etcd, list(self._cachers.values()), self.config.compaction_interval)
+
+    def client(self, user: str) -> Client:
+        """A client of its own connection; ``user`` names it and its random streams."""
+        return Client(self, user)
+
+    # -- reading ----------------------------------------------------------------------------------------------
+
+    def get(self, cls: type[KubeObject], namespace: str | None, name: str, then: Then) -> None:
+        """The current object, read from etcd; 404 when there is none."""
+        resource = resource_of(cls)
+
+        def answer(response: RangeResponse | None, error: EtcdError | None) -> None:
+            if response is None:
+                then(None, _storage_error(error))
+            elif response.kvs:
+                then(decode(response.kvs[0]), None)
+            else:
+                then(None, errors.not_found(resource.qualified, name))
+
+        self.etcd.submit(Range(resource.key(namespace, name)), answer)
+
+    def list(self, cls: type[KubeObject], selection: Selection, then: Then, *, cached: bool = False) -> None:
+        """An ObjectList: read from etcd, or with ``cached`` (resourceVersion=0) from the watch cache."""
+        resource = resource_of(cls)
+        cacher = self._cachers[resource.kind]
+        if cached:
+            then(ObjectList(cacher.list(selection), str(cacher.revision)), None)
+            return
+        prefix = resource.prefix
+        if selection.namespace is not None and resource.cls.NAMESPACED:
+            prefix += selection.namespace.encode() + b"/"
+
+        def answer(response: RangeResponse | None, error: EtcdError | None) -> None:
+            if response is None:
+                then(None, _storage_error(error))
+                return
+            found = [obj for obj in map(decode, response.kvs) if selection.matches(obj)]
+            then(ObjectList(found, str(response.revision)), None)
+
+        self.etcd.submit(Range(prefix, prefix_end(prefix)), answer)
+
+    def watch(
+        self,
+        cls: type[KubeObject],
+        selection: Selection,
+        revision: int,
+        send: Callable[[WatchEvent], object],
+    ) -> Watcher:
+        """Send every change after ``revision``. Raises ApiError 410 when that is too long ago."""
+        return self._cachers[resource_of(cls).kind].watch(selection, revision, send)
+
+    def unwatch(self, cls: type[KubeObject], watcher: Watcher) -> None:
+        """End a watch."""
+        self._cachers[cls.KIND].unwatch(watcher)
+
+    # -- writing ----------------------------------------------------------------------------------------------
+
+    def create(self, obj: KubeObject, then: Then) -> None:
+        """Store a new object; 409 AlreadyExists when its name is taken, 422 when it is not valid."""
+        try:
+            resource = resource_of(type(obj))
+            new = self._prepared(resource, obj)
+        except ApiError as error:
+            then(None, error)
+            return
+        name = new.metadata.name
+        key = resource.key(new.metadata.namespace, name)
+        record = Record(new)
+
+        def answer(response: TxnResponse | None, error: EtcdError | None) -> None:
+            if response is None:
+                then(None, _storage_error(error))
+            elif response.succeeded:
+                then(_written(record, response), None)
+            else:
+                then(None, errors.already_exists(resource.qualified, name))
+
+        put = Put(key, record, size=encoded_size(new))
+        self.etcd.submit(Txn((Compare(key, CompareTarget.MOD, CompareResult.EQUAL, 0),), (put,)), answer)
+
+    def update(self, obj: KubeObject, then: Then, *, subresource: str | None = None) -> None:
+        """Replace an object, or its status; 409 Conflict when ``obj`` carries an outdated resourceVersion."""
+        resource = resource_of(type(obj))
+        meta = obj.metadata
+
+        def change(current: Any) -> Any:
+            if meta.resource_version and meta.resource_version != current.metadata.resource_version:
+                raise errors.modified(resource.qualified, obj.name)
+            if meta.uid and meta.uid != current.metadata.uid:
+                raise errors.conflict(resource.qualified, obj.name, _uid_mismatch(meta.uid, current.metadata.uid))
+            return obj
+
+        self._write(resource, meta.namespace, obj.name, change, then, subresource)
+
+    def patch(
+        self,
+        cls: type[KubeObject],
+        namespace: str | None,
+        name: str,
+        change: Change,
+        then: Then,
+        *,
+        subresource: str | None = None,
+        uid: str | None = None,
+    ) -> None:
+        """Change an object whatever its revision; a patch is given as the function that applies it."""
+        resource = resource_of(cls)
+
+        def checked(current: Any) -> Any:
+            if uid is not None and uid != current.metadata.uid:
+                raise errors.conflict(resource.qualified, name, _uid_mismatch(uid, current.metadata.uid))
+            return change(current)
+
+        self._write(resource, namespace, name, checked, then, subresource)
+
+    def delete(
+        self, cls: type[KubeObject], namespace: str | None, name: str, options: DeleteOptions, then: Then
+    ) -> None:
+        """Delete an object, or begin to when it has a grace period or finalizers (registry Store.Delete)."""
+        resource = resource_of(cls)
+
+        def begin(current: Any) -> Any:
+            if options.uid is not None and options.uid != current.metadata.uid:
+                raise errors.conflict(resource.qualified, name, _uid_mismatch(options.uid, current.metadata.uid))
+            return begin_deletion(resource, current, options, self.clock)
+
+        def begun(result: Any, error: ApiError | None) -> None:
+            if error is not None or not ready_to_remove(result):
+                then(result, error)
+                return
+            uid = result.metadata.uid
+
+            def remove(current: Any) -> Any:
+                return Remove(current) if current.metadata.uid == uid else current
+
+            def removed(last: Any, why: ApiError | None) -> None:
+                # Somebody else may have removed it by now, which is as good.
+                then(result if last is None else last, None if why is not None and why.is_not_found else why)
+
+            self._modify(resource, namespace, name, remove, removed)
+
+        self._modify(resource, namespace, name, begin, begun)
+
+    def bind(self, binding: Binding, then: Then) -> None:
+        """pods/binding: 409 when the pod has a node already, is another one by uid, or is being deleted."""
+        meta = binding.metadata
+        change = subresources.binding(binding, self.clock)
+        self._modify(RESOURCES["Pod"], meta.namespace, binding.name, change, then)
+
+    def scale(self, cls: type[KubeObject], namespace: str, name: str, replicas: int, then: Then) -> None:
+        """The scale subresource: set ``spec.replicas``, whatever the revision."""
+        if replicas < 0:
+            then(
+                None,
+                errors.invalid("Scale", name, f"spec.replicas: Invalid value: {replicas}: must not be negative"),
+            )
+            return
+        self.patch(cls, namespace, name, lambda obj: obj.replaced(spec=obj.spec.replaced(replicas=replicas)), then)
+
+    def evict(self, namespace: str, name: str, options: DeleteOptions, then: Then) -> None:
+        """pods/eviction: delete unless a disruption budget forbids it; then 429 TooManyRequests."""
+
+        def budgeted(pod: Pod | None, error: ApiError | None) -> None:
+            if pod is None:
+                then(None, error)
+                return
+            budgets = self._cachers["PodDisruptionBudget"].list(Selection("PodDisruptionBudget", namespace))
+            try:
+                budget = subresources.budget_of(pod, budgets)
+            except ApiError as refused:
+                then(None, refused)
+                return
+            if budget is None:
+                self.delete(Pod, namespace, name, options, then)
+                return
+            self._modify(
+                RESOURCES["PodDisruptionBudget"],
+                namespace,
+                budget.name,
+                subresources.take_disruption(name, self.clock),
+                lambda taken, why: self.delete(Pod, namespace, name, options, then) if why is None else then(None, why),
+            )
+
+        self.get(Pod, namespace, name, budgeted)
+
+    # -- how a write is done ----------------------------------------------------------------------------------
+
+    def _prepared(self, resource: Resource, obj: KubeObject) -> Any:
+        meta = obj.metadata
+        if meta.resource_version:
+            raise errors.bad_request("resourceVersion should not be set on objects to be created")
+        changes: dict[str, Any] = {
+            "uid": self._names.uid(),
+            "creation_timestamp": self.clock.timestamp(),
+        }
+        namespace = None
+        if resource.cls.NAMESPACED:
+            namespace = meta.namespace or "default"
+            if meta.namespace is None:
+                changes["namespace"] = namespace
+        if resource.has_generation:
+            changes["generation"] = 1
+        if not meta.name:
+            changes["name"] = self._generated_name(resource, namespace, meta)
+        if meta.deletion_timestamp is not None:
+            changes |= {"deletion_timestamp": None, "deletion_grace_period_seconds": None}
+        named = obj.replaced(metadata=meta.replaced(**changes))
+        return resource.prepare(self._admission.admit(named))
+
+    def _generated_name(self, resource: Resource, namespace: str | None, meta: ObjectMeta) -> str:
+        if not meta.generate_name:
+            raise errors.invalid(resource.kind, "", "metadata.name: Required value: name or generateName is required")
+        taken = self._cachers[resource.kind].objects
+        while True:
+            name = self._names.generate(meta.generate_name)
+            if resource.key(namespace, name) not in taken:
+                return name
+
+    def _write(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        change: Change,
+        then: Then,
+        subresource: str | None,
+    ) -> None:
+        if resource.cls.NAMESPACED and not namespace:
+            namespace = "default"
+
+        def strategic(current: Any) -> Any:
+            wanted = change(current)
+            if wanted is current:
+                return current
+            if subresource == STATUS:
+                return _with_status(resource, current, wanted)
+            return _updated(resource, current, wanted)
+
+        self._modify(resource, namespace, name, strategic, then)
+
+    def _modify(self, resource: Resource, namespace: str | None, name: str, change: Change, then: Then) -> None:
+        """etcd3 store's GuaranteedUpdate: apply ``change`` to the newest object and write it if nobody came between.
+
+        It starts from the watch cache, and reads etcd when that turns out to be behind.
+        """
+        update = _Update(self, resource, resource.key(namespace, name), name, change, then)
+        cached = self._cachers[resource.kind].objects.get(update.key)
+        if cached is None:
+            update.read()
+        else:
+            update.attempt(cached, fresh=False)
+
+
+class _Update:
+    """One read-modify-write under way."""
+
+    __slots__ = ("change", "etcd", "key", "last", "name", "record", "resource", "then")
+
+    def __init__(
+        self, server: ApiServer, resource: Resource, key: bytes, name: str, change: Change, then: Then
+    ) -> None:
+        self.etcd = server.etcd
+        self.resource = resource
+        self.key = key
+        self.name = name
+        self.change = change
+        self.then = then
+        self.record: Record | None = None
+        self.last: Any = None
+
+    def read(self) -> None:
+        self.etcd.submit(Range(self.key), self._read_answer)
+
+    def _read_answer(self, response: RangeResponse | None, error: EtcdError | None) -> None:
+        if response is None:
+            self.then(None, _storage_error(error))
+        elif response.kvs:
+            self.attempt(decode(response.kvs[0]), fresh=True)
+        else:
+            self.then(None, errors.not_found(self.resource.qualified, self.name))
+
+    def attempt(self, current: Any, *, fresh: bool) -> None:
+        try:
+            new = self.change(current)
+        except ApiError as error:
+            if fresh:
+                self.then(None, error)
+            else:
+                self.read()
+            return
+        if new is current:
+            if fresh:
+                self.then(current, None)
+            else:
+                self.read()
+            return
+        unmoved = Compare(self.key, CompareTarget.MOD, CompareResult.EQUAL, int(current.metadata.resource_version))
+        if isinstance(new, Remove):
+            self.last = new.last
+            self.etcd.submit(Txn((unmoved,), (DeleteRange(self.key),), (Range(self.key),)), self._removed)
+            return
+        self.record = Record(new)
+        put = Put(self.key, self.record, size=encoded_size(new))
+        self.etcd.submit(Txn((unmoved,), (put,), (Range(self.key),)), self._committed)
+
+    def _committed(self, response: TxnResponse | None, error: EtcdError | None) -> None:
+        if response is None:
+            self.then(None, _storage_error(error))
+        elif response.succeeded:
+            assert self.record is not None
+            self.then(_written(self.record, response), None)
+        else:
+            self._read_answer(_only_range(response), None)
+
+    def _removed(self, response: TxnResponse | None, error: EtcdError | None) -> None:
+        if response is None:
+            self.then(None, _storage_error(error))
+        elif response.succeeded:
+            self.then(at_revision(self.last, response.revision), None)
+        else:
+            self._read_answer(_only_range(response), None)
+
+
+def _with_status(resource: Resource, current: Any, wanted: Any) -> Any:
+    """The object an update of its status leads to: nothing else of ``wanted`` counts."""
+    changes: dict[str, Any] = {}
+    if wanted.status != current.status:
+        changes["status"] = wanted.status
+    if resource.status_annotations and wanted.metadata.annotations != current.metadata.annotations:
+        changes["metadata"] = current.metadata.replaced(annotations=wanted.metadata.annotations)
+    return current.replaced(**changes) if changes else current
+
+
+def _updated(resource: Resource, current: Any, wanted: Any) -> Any:
+    """The object an update leads to: system fields and status stay, generation counts (rest.BeforeUpdate)."""
+    old, new = current.metadata, wanted.metadata
+    spec_changed = getattr(wanted, "spec", None) != getattr(current, "spec", None)
+    changes: dict[str, Any] = {}
+    for field in _SYSTEM_FIELDS:
+        kept = getattr(old, field)
+        if getattr(new, field) != kept:
+            changes[field] = kept
+    counts = spec_changed or (resource.annotations_count and new.annotations != old.annotations)
+    if resource.has_generation and counts:
+        changes["generation"] = (old.generation or 0) + 1
+    # Always a copy: what is stored is completed in place, and the caller may still hold ``wanted``.
+    wanted = wanted.replaced(metadata=new.replaced(**changes) if changes else new)
+    if resource.has_status and wanted.status is not current.status:
+        wanted = wanted.replaced(status=current.status)
+    if spec_changed:
+        check(wanted)
+    if not wanted.metadata.finalizers and old.finalizers and ready_to_remove(wanted):
+        return Remove(wanted)
+    return current if wanted == current else wanted
+
+
+_SYSTEM_FIELDS = (
+    "name",
+    "namespace",
+    "generate_name",
+    "uid",
+    "resource_version",
+    "generation",
+    "creation_timestamp",
+    "deletion_timestamp",
+    "deletion_grace_period_seconds",
+)
+
+
+def _written(record: Record, response: TxnResponse) -> Any:
+    """The object a committed write stored, as a reader sees it."""
+    return record.read(response.revision)
+
+
+def _only_range(response: TxnResponse) -> RangeResponse:
+    inner = response.responses[0]
+    assert isinstance(inner, RangeResponse)
+    return inner
+
+
+def _storage_error(error: EtcdError | None) -> ApiError:
+    if error is None:
+        return ApiError(500, "InternalError", "no answer")
+    return ApiError(500, "InternalError", error.message)
+
+
+def _uid_mismatch(wanted: str | None, actual: str | None) -> str:
+    return f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {actual}"

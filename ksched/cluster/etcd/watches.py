@@ -1,0 +1,100 @@
+"""Who is interested in which key: watch registrations and the index that finds them.
+
+The key space is cut at every watch's bounds; each piece knows its watchers, so that a write costs one bisection plus
+the watchers that are really concerned. etcd uses an interval tree (server/mvcc/watcher_group.go) to the same end.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
+
+from ksched.cluster.etcd.ops import FROM_KEY, Event, WatchBatch
+
+Sink = Callable[[WatchBatch], object]
+
+
+class Watch:
+    """One registered watch; ``Store.watch`` makes it, ``Store.cancel_watch`` ends it."""
+
+    __slots__ = ("from_revision", "id", "key", "no_delete", "no_put", "prev_kv", "range_end", "sink")
+
+    def __init__(
+        self,
+        watch_id: int,
+        key: bytes,
+        range_end: bytes | None,
+        sink: Sink,
+        from_revision: int,
+        prev_kv: bool,
+        no_put: bool,
+        no_delete: bool,
+    ) -> None:
+        self.id = watch_id
+        self.key = key
+        self.range_end = range_end
+        self.sink = sink
+        self.from_revision = from_revision
+        self.prev_kv = prev_kv
+        self.no_put = no_put
+        self.no_delete = no_delete
+
+    def covers(self, key: bytes) -> bool:
+        """True when ``key`` is one the watch asked for."""
+        if self.range_end is None:
+            return key == self.key
+        return self.key <= key and (self.range_end == FROM_KEY or key < self.range_end)
+
+    def deliver(self, revision: int, events: list[Event]) -> None:
+        """Pass on what the watch's filters leave of one revision's events."""
+        if revision < self.from_revision:
+            return
+        if self.no_put or self.no_delete:
+            events = [e for e in events if not (self.no_delete if e.is_delete else self.no_put)]
+        if events:
+            shown = events if self.prev_kv else [Event(e.kv) for e in events]
+            self.sink(WatchBatch(revision, tuple(shown)))
+
+
+class WatchIndex:
+    """Finds the watches of a key; ordered by registration."""
+
+    def __init__(self) -> None:
+        self._watches: dict[int, Watch] = {}
+        self._bounds: list[bytes] = []
+        self._pieces: list[tuple[Watch, ...]] = [()]
+        self._stale = False
+
+    def __len__(self) -> int:
+        return len(self._watches)
+
+    def add(self, watch: Watch) -> None:
+        """Start telling ``watch``."""
+        self._watches[watch.id] = watch
+        self._stale = True
+
+    def remove(self, watch: Watch) -> bool:
+        """Stop telling ``watch``; False when it was not registered."""
+        self._stale = True
+        return self._watches.pop(watch.id, None) is not None
+
+    def of(self, key: bytes) -> tuple[Watch, ...]:
+        """The watches that cover ``key``."""
+        if self._stale:
+            self._rebuild()
+        return self._pieces[bisect_right(self._bounds, key)]
+
+    def _rebuild(self) -> None:
+        # Registrations are rare (one per resource kind of an api-server), so starting over is fine.
+        bounds = set()
+        for watch in self._watches.values():
+            bounds.add(watch.key)
+            if watch.range_end is None:
+                bounds.add(watch.key + b"\0")
+            elif watch.range_end != FROM_KEY:
+                bounds.add(watch.range_end)
+        self._bounds = sorted(bounds)
+        watches = tuple(self._watches.values())
+        self._pieces = [()]
+        self._pieces.extend(tuple(w for w in watches if w.covers(bound)) for bound in self._bounds)
+        self._stale = False

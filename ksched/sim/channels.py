@@ -1,0 +1,117 @@
+"""Ways for a message to get from one component to another.
+
+A channel that takes no time is the same channel with a delay of zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ksched.sim.delays import Sampler
+from ksched.sim.kernel import Kernel, Timer
+
+
+class Channel:
+    """Delivers calls after a sampled delay; two calls may overtake each other, as requests of one client may.
+
+    With ``inline`` a zero delay makes the call at once, inside ``send``; without it even a call with no delay waits
+    for its turn in the kernel, so that a caller is never re-entered by its own answer.
+    """
+
+    __slots__ = ("_delay", "_inline", "_instant", "_kernel", "_priority")
+
+    def __init__(self, kernel: Kernel, delay: Sampler, *, priority: int = 0, inline: bool = False) -> None:
+        self._kernel = kernel
+        self._delay = delay
+        self._priority = priority
+        self._inline = inline
+        self._instant = inline and delay.is_zero
+
+    def send(self, fn: Callable[..., object], *args: Any) -> None:
+        """Call ``fn(*args)`` at the other end."""
+        if self._instant:
+            fn(*args)
+            return
+        delay = self._delay()
+        if delay == 0 and self._inline:
+            fn(*args)
+        else:
+            self._kernel.call_at(self._kernel.now + delay, fn, *args, priority=self._priority)
+
+
+class OrderedChannel:
+    """Like :class:`Channel`, but first in, first out, as one TCP connection is: nothing overtakes."""
+
+    __slots__ = ("_delay", "_instant", "_kernel", "_last", "_priority")
+
+    def __init__(self, kernel: Kernel, delay: Sampler, *, priority: int = 0, inline: bool = False) -> None:
+        self._kernel = kernel
+        self._delay = delay
+        self._priority = priority
+        self._instant = inline and delay.is_zero
+        self._last = -1
+
+    def send(self, fn: Callable[..., object], *args: Any) -> None:
+        """Call ``fn(*args)`` at the other end, after everything sent before it."""
+        if self._instant:
+            fn(*args)
+            return
+        self._last = arrival = max(self._kernel.now + self._delay(), self._last)
+        self._kernel.call_at(arrival, fn, *args, priority=self._priority)
+
+
+class Pipe:
+    """An ordered stream of items to one receiver, which gets all that has arrived by an instant as one list.
+
+    The bulk of a simulation's messages are watch events; handing them over together saves a heap entry each.
+    """
+
+    __slots__ = ("_delay", "_items", "_kernel", "_last", "_priority", "_receive", "_timer")
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        delay: Sampler,
+        receive: Callable[[list[Any]], object],
+        *,
+        priority: int = 0,
+    ) -> None:
+        self._kernel = kernel
+        self._delay = delay
+        self._receive = receive
+        self._priority = priority
+        self._items: list[tuple[int, Any]] = []
+        self._timer: Timer | None = None
+        self._last = 0
+
+    def send(self, item: Any) -> None:
+        """Let ``item`` follow everything sent before it."""
+        arrival = self._kernel.now
+        if not self._delay.is_zero:
+            arrival = self._last = max(arrival + self._delay(), self._last)
+        self._items.append((arrival, item))
+        if self._timer is None:
+            self._timer = self._kernel.call_at(arrival, self._flush, priority=self._priority)
+
+    def close(self) -> None:
+        """Drop what is still on its way."""
+        self._items = []
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _flush(self) -> None:
+        now = self._kernel.now
+        items = self._items
+        if items[-1][0] <= now:
+            self._items = []
+            self._timer = None
+            self._receive([item for _, item in items])
+            return
+        arrived = 0
+        while items[arrived][0] <= now:
+            arrived += 1
+        self._items = items[arrived:]
+        self._timer = self._kernel.call_at(self._items[0][0], self._flush, priority=self._priority)
+        self._receive([item for _, item in items[:arrived]])

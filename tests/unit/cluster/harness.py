@@ -1,0 +1,119 @@
+"""What the cluster's tests share: manifests, a stand-in for the scheduler, a record of etcd's history."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+from ksched.cluster import Cluster, ClusterConfig
+from ksched.cluster.etcd.ops import WatchBatch, prefix_end
+from ksched.cluster.priorities import SCHEDULE
+from ksched.objects.manifests import parse
+from ksched.objects.meta import ObjectMeta, ObjectReference
+from ksched.objects.pod import Binding, Pod
+from ksched.sim import SECOND
+
+__all__ = ["SECOND", "Answers", "History", "RoundRobin", "cluster", "job", "node", "pod", "pod_spec"]
+
+
+class RoundRobin:
+    """Binds each pod to the next node; takes the real scheduler's place where placement does not matter."""
+
+    def __init__(self, cluster: Cluster, nodes: int = 2) -> None:
+        self._kernel = cluster.kernel
+        self._client = cluster.api.client("scheduler")
+        self._nodes = nodes
+        self._next = 0
+        self._client.informer(Pod, field_selector="spec.nodeName=", on_add=self._added)
+
+    def _added(self, pod: Pod) -> None:
+        if pod.metadata.deletion_timestamp is None and not pod.spec.scheduling_gates:
+            self._kernel.call_later(0, self._bind, pod, priority=SCHEDULE)
+
+    def _bind(self, pod: Pod) -> None:
+        meta = ObjectMeta(name=pod.name, namespace=pod.namespace, uid=pod.metadata.uid)
+        target = ObjectReference(kind="Node", name=f"n{self._next % self._nodes}")
+        self._next += 1
+        self._client.bind(Binding(metadata=meta, target=target))
+
+
+def node(name: str, **allocatable: str) -> Any:
+    resources = {"cpu": "8", "memory": "32Gi", "pods": "110"} | allocatable
+    return parse({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "status": {"allocatable": resources}})
+
+
+def pod_spec(**fields: Any) -> dict[str, Any]:
+    container = {"name": "main", "image": "work", "resources": {"requests": {"cpu": "1"}}}
+    return {"restartPolicy": "Never", "containers": [container]} | fields
+
+
+def pod(name: str, *, metadata: dict[str, Any] | None = None, **fields: Any) -> Any:
+    meta = {"name": name, "namespace": "default"} | (metadata or {})
+    return parse({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": pod_spec(**fields)})
+
+
+def job(name: str, workload: str, *, template: dict[str, Any] | None = None, **spec: Any) -> Any:
+    meta = {"annotations": {"ksched.dev/workload": workload}}
+    body = {"template": {"metadata": meta, "spec": pod_spec(**(template or {}))}} | spec
+    return parse({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": body})
+
+
+def cluster(
+    config: dict[str, Any] | None = None,
+    scheduler: Callable[[Cluster], Any] | None = RoundRobin,
+    *,
+    nodes: int = 2,
+    seed: int = 0,
+) -> Cluster:
+    """A cluster with its nodes n0, n1 ... joined."""
+    made = Cluster(ClusterConfig.model_validate(config or {}), scheduler, seed=seed)
+    for i in range(nodes):
+        made.client.create(node(f"n{i}"))
+    made.run(0)
+    return made
+
+
+class Answers:
+    """A ``then`` that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.all: list[tuple[Any, Any]] = []
+
+    def __call__(self, result: Any, error: Any) -> None:
+        self.all.append((result, error))
+
+    @property
+    def result(self) -> Any:
+        result, error = self.all[-1]
+        assert error is None, error
+        return result
+
+    @property
+    def error(self) -> Any:
+        result, error = self.all[-1]
+        assert result is None
+        return error
+
+
+class History:
+    """Every revision of etcd as (time in s, revision, verb, key below /registry, object as a dict or None)."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.rows: list[tuple[float, int, str, str, Any]] = []
+        self._kernel = cluster.kernel
+        cluster.etcd.store.watch(self._receive, b"/registry/", prefix_end(b"/registry/"), start_revision=2)
+
+    def _receive(self, batch: WatchBatch) -> None:
+        for event in batch.events:
+            key = event.kv.key.decode().removeprefix("/registry/")
+            verb = "delete" if event.is_delete else "create" if event.kv.version == 1 else "update"
+            value = None if event.is_delete else event.kv.value.read(event.kv.mod_revision).to_dict()
+            self.rows.append((self._kernel.now / SECOND, batch.revision, verb, key, value))
+
+    def of(self, prefix: str) -> list[tuple[float, int, str, str, Any]]:
+        return [row for row in self.rows if row[3].startswith(prefix)]
+
+    def digest(self) -> str:
+        return hashlib.sha256(json.dumps(self.rows, sort_keys=True).encode()).hexdigest()
