@@ -18,7 +18,7 @@ class SchedulerCache:
 
     def __init__(self, table: NodeTable | None = None) -> None:
         self.table = table if table is not None else NodeTable()
-        self._assumed: dict[str, str] = {}
+        self._assumed: dict[str, PodView] = {}
 
     def add_node(self, node: Node) -> None:
         """A Node appeared."""
@@ -35,7 +35,7 @@ class SchedulerCache:
     def assume(self, pod: PodView, node_name: str, devices: tuple[int, ...] | None) -> None:
         """Count ``pod`` on a node although nobody confirmed it yet."""
         self.table.add_pod(pod, node_name, devices)
-        self._assumed[pod.uid] = node_name
+        self._assumed[pod.uid] = pod
 
     def forget(self, pod: PodView) -> None:
         """Take back an assumed pod."""
@@ -48,9 +48,12 @@ class SchedulerCache:
 
     def add_pod(self, pod: Pod) -> None:
         """The watch shows ``pod`` on a node: confirm it, or move it if it went elsewhere than assumed."""
-        uid, node_name = pod.metadata.uid or "", pod.spec.node_name or ""
+        uid, node_name = _uid(pod), pod.spec.node_name or ""
+        assumed = self._assumed.pop(uid, None)
         counted_on = self.table.node_of(uid)
-        if self._assumed.pop(uid, None) is not None and counted_on == node_name:
+        if counted_on == node_name:
+            if assumed is None or assumed.labels != pod.metadata.labels:
+                self.update_pod(pod)
             return
         if counted_on is not None:
             self.table.remove_pod(uid)
@@ -58,11 +61,17 @@ class SchedulerCache:
 
     def update_pod(self, pod: Pod) -> None:
         """A pod on a node changed in a way the table counts (labels, requests, deletion)."""
-        placed = self.table.remove_pod(pod.metadata.uid or "")
-        self.table.add_pod(PodView(pod), pod.spec.node_name or "", placed.devices)
+        placed = self.table.remove_pod(_uid(pod))
+        self.table.add_pod(PodView(pod), pod.spec.node_name or "", placed.devices or None)
 
     def remove_pod(self, uid: str) -> None:
         """A pod left its node (deleted or finished); unknown pods are ignored."""
         self._assumed.pop(uid, None)
         if self.table.node_of(uid) is not None:
             self.table.remove_pod(uid)
+
+
+def _uid(pod: Pod) -> str:
+    """The uid a PodView has, without compiling the spec: most confirmations need no more."""
+    meta = pod.metadata
+    return meta.uid or f"{meta.namespace or 'default'}/{meta.name}"

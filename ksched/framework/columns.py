@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ksched.framework.cycle import NodeLocalCycle, NodeLocalPod
+from ksched.framework.cycle import LabelsRead, NodeLocalCycle, NodeLocalPod
 from ksched.framework.invoke import Raw, guarded, raw_scores
 from ksched.framework.verdicts import Verdicts
 from ksched.tables import ALL_GROUPS, NODE, ChangeLog, NodeTable, NodeView
@@ -138,8 +138,7 @@ class ScoreColumn(Column):
     def _compute(self, nodes: NodeView, rows: IntArray | None) -> None:
         raw = raw_scores(self.plugin, guarded(self.plugin, "score", self.cycle, self.pod, nodes), len(nodes))
         if rows is None:
-            # A plugin may hand out an array it was given; the column writes into its own.
-            self.raw = raw if raw.flags.writeable and raw.base is None else raw.copy()
+            self.raw = raw.copy()  # the column writes into its own array, never into one the plugin may keep
             self.uniform = bool(len(raw) and (raw == raw[0]).all())
             return
         if raw.dtype != self.raw.dtype:
@@ -149,6 +148,8 @@ class ScoreColumn(Column):
         self.raw[rows] = raw
 
 
-def relevant_labels(labels: Mapping[str, str], keys: frozenset[str]) -> dict[str, str]:
-    """Those of ``labels`` that belong to a signature."""
-    return {key: value for key, value in labels.items() if key in keys} if keys else {}
+def relevant_labels(labels: Mapping[str, str], read: LabelsRead) -> tuple[tuple[str, str], ...]:
+    """Those of ``labels`` that belong to a signature, sorted by key."""
+    if read.everything:
+        return tuple(sorted(labels.items()))
+    return tuple((key, labels[key]) for key in sorted(read.keys) if key in labels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, overload
 
 import numpy as np
@@ -77,10 +77,59 @@ class NodeLocalCycle(Cycle):
         self.devices = None
 
 
+class LabelsRead:
+    """The pod label keys that node-local plugins have read: those, and no others, belong to a signature.
+
+    ``everything`` once a plugin went through all labels. ``version`` counts additions: what was cached before one may be
+    shared by pods that now have different signatures.
+    """
+
+    __slots__ = ("everything", "keys", "version")
+
+    def __init__(self) -> None:
+        self.keys: set[str] = set()
+        self.everything = False
+        self.version = 0
+
+    def note(self, key: str) -> None:
+        """``key`` was asked for, whether or not the pod has it."""
+        if key not in self.keys:
+            self.keys.add(key)
+            self.version += 1
+
+    def note_everything(self) -> None:
+        """All labels were looked at."""
+        if not self.everything:
+            self.everything = True
+            self.version += 1
+
+
+class NotedLabels(Mapping[str, str]):
+    """A pod's labels, noting which are read."""
+
+    __slots__ = ("_labels", "_read")
+
+    def __init__(self, labels: Mapping[str, str], read: LabelsRead) -> None:
+        self._labels = labels
+        self._read = read
+
+    def __getitem__(self, key: str) -> str:
+        self._read.note(key)
+        return self._labels[key]
+
+    def __iter__(self) -> Iterator[str]:
+        self._read.note_everything()
+        return iter(self._labels)
+
+    def __len__(self) -> int:
+        self._read.note_everything()
+        return len(self._labels)
+
+
 class NodeLocalPod(PodView):
     """A pod without what distinguishes it from others of its signature.
 
-    ``labels`` holds only the keys some registered selector reads: others are not part of the signature.
+    In a :class:`~ksched.framework.Framework` the ``labels`` note which keys are read, which makes them part of it.
     """
 
     __slots__ = ("_labels", "_namespace", "plugin")
@@ -98,7 +147,7 @@ class NodeLocalPod(PodView):
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """The labels that belong to the signature."""
+        """The pod's labels; those that are read belong to the signature."""
         return self._labels
 
     def __repr__(self) -> str:

@@ -58,9 +58,15 @@ class Decision:
     plugins: frozenset[str] = field(default_factory=frozenset)
     """Plugins that rejected the pod or a node: their events may make it schedulable."""
     nominated_node: str | None = None
+    pre_filter_reasons: tuple[str, ...] = ()
+    """Why PreFilter rejected the pod before any node was looked at."""
 
     def message(self) -> str:
         """Why the pod was not placed, in upstream's form (framework.FitError): "0/5 nodes are available: 3 Insufficient cpu.\""""
+        if not self.nodes:
+            return "no nodes available to schedule pods"
+        if self.pre_filter_reasons:
+            return f"0/{self.nodes} nodes are available: {', '.join(self.pre_filter_reasons)}."
         counts: dict[str, int] = {}
         for rejection in self.rejections:
             counts[rejection.reason] = counts.get(rejection.reason, 0) + rejection.nodes

@@ -41,7 +41,7 @@ class Scored(NamedTuple):
     normalized: AnyArray
 
 
-def _counts(verdicts: Int32Array) -> dict[int, int]:
+def counts_of(verdicts: Int32Array) -> dict[int, int]:
     """How many rows have each verdict."""
     counts = np.bincount(verdicts)
     return {int(i): int(counts[i]) for i in counts.nonzero()[0]}
@@ -133,8 +133,8 @@ class SignatureEntry:
         before = self.first[rows]
         self.first[rows] = first
         self.feasible[rows] = first == PASSES
-        self.rejected.subtract(_counts(before))
-        self.rejected.update(_counts(first))
+        self.rejected.subtract(counts_of(before))
+        self.rejected.update(counts_of(first))
         self.count = self.rejected[PASSES]
 
     def _filter_few(self, rows: IntArray) -> None:
@@ -154,7 +154,7 @@ class SignatureEntry:
         self.count = self.rejected[PASSES]
 
     def _count_all(self) -> None:
-        self.rejected = Counter(_counts(self.first))
+        self.rejected = Counter(counts_of(self.first))
         self.count = self.rejected[PASSES]
 
     # -- score ----------------------------------------------------------------------------------------------
@@ -201,22 +201,26 @@ def score_feasible(
     first: Int32Array,
     scores: list[tuple[Any, int]],
     ask: Callable[[Any], Ask],
+    base: int,
 ) -> Evaluated:
-    """Score those of ``rows`` that pass (``first`` is 0) with ``scores`` (plugin, weight), from scratch."""
+    """Score those of ``rows`` that pass (``first`` is 0) with ``scores`` (plugin, weight), from scratch.
+
+    ``base`` is what every feasible row starts with: ``NO_OPINION`` or 0.
+    """
     feasible = first == PASSES
     count = int(feasible.sum())
     totals = np.full(len(rows), INFEASIBLE, dtype=np.int64)
     parts: list[Scored] = []
     if count:
         chosen = rows[feasible]
-        totals[feasible] = 0 if scores else NO_OPINION
+        totals[feasible] = base
         for plugin, weight in scores:
             normalized = score_rows(table, chosen, plugin, ask(plugin))
             totals[feasible] += normalized * weight
             spread = np.zeros(len(rows), dtype=np.int64)
             spread[feasible] = normalized
             parts.append(Scored(plugin.name, weight, spread))
-    return Evaluated(rows, first, feasible, count, totals, parts, _counts(first))
+    return Evaluated(rows, first, feasible, count, totals, parts, counts_of(first))
 
 
 def filter_rows(
@@ -247,7 +251,7 @@ def normalized_rows(table: NodeTable, rows: IntArray, plugin: Any, ask: Ask, raw
     if normalizer is not None:
         values = normalizer.apply(raw, normalizer.inputs(raw))
     elif hasattr(plugin, "normalize_score"):
-        values = raw_scores(plugin, guarded(plugin, "normalize_score", *ask, raw), len(rows))
+        values = raw_scores(plugin, guarded(plugin, "normalize_score", *ask, raw), len(rows), "normalize_score")
     scores, bad = as_scores(values)
     if bad is not None:
         row = int(np.flatnonzero(bad)[0])
@@ -292,6 +296,7 @@ __all__ = [
     "ScoreColumn",
     "Scored",
     "SignatureEntry",
+    "counts_of",
     "filter_rows",
     "local_wants_score",
     "normalized_rows",

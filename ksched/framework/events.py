@@ -39,9 +39,8 @@ class ClusterEvent:
 
     def matches(self, other: ClusterEvent) -> bool:
         """Whether a registration for ``self`` covers the event ``other``."""
-        if WILDCARD in (self.resource, other.resource):
-            return True
-        return self.resource == other.resource and bool(self.action & other.action)
+        same = WILDCARD in (self.resource, other.resource) or self.resource == other.resource
+        return same and bool(self.action & other.action)
 
 
 QueueingHint = Callable[[Any, Any, Any], bool]

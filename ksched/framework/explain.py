@@ -18,7 +18,7 @@ from ksched.errors import InputError, nearest
 from ksched.framework.cache import FINISHED
 from ksched.framework.cycle import Cycle
 from ksched.framework.decisions import Decision
-from ksched.framework.evaluation import NO_OPINION, normalized_rows, raw_rows
+from ksched.framework.evaluation import normalized_rows, raw_rows
 from ksched.framework.framework import Framework
 from ksched.framework.invoke import guarded
 from ksched.framework.pre_filter import PreFilterOutcome
@@ -143,7 +143,7 @@ def explain(framework: Framework, pod: PodView, cycle: Cycle | None = None) -> E
         details.append(ScoreDetail(plugin.name, weight, raw, normalized_rows(table, rows, plugin, ask(plugin), raw)))
     names_wanted = {plugin.name for plugin, _ in wanted}
     skipped = [plugin.name for plugin, _ in framework._scores if plugin.name not in names_wanted]
-    totals = np.full(len(rows), 0 if details else NO_OPINION, dtype=np.int64)
+    totals = np.full(len(rows), framework.base, dtype=np.int64)
     for detail in details:
         totals += detail.weighted
     decision = framework.schedule(pod, cycle, top=5)
@@ -184,8 +184,12 @@ def explain_objects(
 def _checked(objects: Iterable[KubeObject]) -> list[KubeObject]:
     """The objects as the api-server would hold them; InputError for what it would refuse."""
     listed = [default(obj) for obj in objects]
+    seen: set[tuple[str, str]] = set()
     for obj in listed:
         validate(obj)
+        if (obj.KIND, obj.key) in seen:
+            raise InputError(f"{obj.KIND} {obj.key} is given twice", hint="each object may stand in one manifest only")
+        seen.add((obj.KIND, obj.key))
     return listed
 
 

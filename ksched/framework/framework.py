@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from ksched.errors import PluginError
 from ksched.framework import selection
 from ksched.framework.columns import Column, FilterColumn, ScoreColumn, relevant_labels
-from ksched.framework.cycle import Cycle, NodeLocalCycle, NodeLocalPod
+from ksched.framework.cycle import Cycle, LabelsRead, NodeLocalCycle, NodeLocalPod, NotedLabels
 from ksched.framework.decisions import Candidate, Decision, Outcome, Rejection
 from ksched.framework.evaluation import (
     NO_OPINION,
@@ -23,6 +24,7 @@ from ksched.framework.evaluation import (
     Evaluated,
     Scored,
     SignatureEntry,
+    counts_of,
     filter_rows,
     local_wants_score,
     score_feasible,
@@ -45,6 +47,7 @@ _CACHE_BYTES = 256 << 20
 _BYTES_PER_ROW = 48
 """About what one signature's arrays take per node."""
 _MIN_ENTRIES = 64
+_MAX_PERMIT_WAIT_S = 15 * 60
 
 
 class Framework:
@@ -62,11 +65,12 @@ class Framework:
         self.tie_break = tie_break
         self.plugins: dict[str, Any] = profile.instances()
         self.verdicts = Verdicts()
-        self.label_keys: frozenset[str] = frozenset()
-        """Pod label keys some selector reads; they belong to every signature."""
+        self._labels_read = LabelsRead()
         self._filters = list(enumerate(self._at("filter")))
         self._scores = [(self.plugins[enabled.plugin.name], enabled.weight) for enabled in profile.points["score"]]
         self._pre_filters = self._at("preFilter")
+        self.base = 0 if self._scores else NO_OPINION
+        """Where totals start."""
         self._moment_filters = any(not _is_local(plugin) for _, plugin in self._filters)
         self._moment_scores = any(not _is_local(plugin) for plugin, _ in self._scores)
         self._moment_pre_filters = any(not _is_local(plugin) for plugin in self._pre_filters)
@@ -87,6 +91,26 @@ class Framework:
     def schedule(self, pod: PodView, cycle: Cycle | None = None, *, top: int = 0) -> Decision:
         """Decide where ``pod`` goes; ``top`` asks for that many best candidates in the record."""
         cycle = cycle or self.new_cycle(pod)
+        if not self.table.n:
+            return Decision(pod, Outcome.UNSCHEDULABLE, cycle.now, cycle.attempt, 0, 0)
+        start, state, version = self._start, dict(cycle.state), self._labels_read.version
+        try:
+            decision = self._schedule(pod, cycle, top)
+        except BaseException:
+            self._forget()  # a plugin failed half-way: what it left in the caches cannot be trusted
+            raise
+        if self._labels_read.version == version:
+            return decision
+        # A plugin read a label it never read before: pods that shared a signature may not share it any more.
+        self._forget()
+        self._start, cycle.state = start, state
+        return self.schedule(pod, cycle, top=top)
+
+    def _forget(self) -> None:
+        self._entries.clear()
+        self._columns.clear()
+
+    def _schedule(self, pod: PodView, cycle: Cycle, top: int) -> Decision:
         entry = self._entry(pod)
         outcome = self._pre_filter(entry, cycle, pod)
         decision = Decision(pod, Outcome.UNSCHEDULABLE, cycle.now, cycle.attempt, self.table.n, 0)
@@ -140,14 +164,17 @@ class Framework:
             first = self._ask_moment_filters(first, outcome, ask)
             if first is not entry.first:
                 feasible = first == PASSES
-                counts = np.bincount(first)
-                rejected = {int(i): int(counts[i]) for i in np.flatnonzero(counts)}
+                rejected = counts_of(first)
                 count, exact = rejected.get(PASSES, 0), False
         looked_at = self.table.n
         wanted = selection.nodes_to_find(self.table.n, self.profile.percentage_of_nodes_to_score)
         if wanted < count:
-            feasible, looked_at = selection.sample(feasible, self._start, wanted)
+            seen = selection.sample(feasible, self._start, wanted)
+            looked_at = len(seen)
             self._start = (self._start + looked_at) % self.table.n
+            feasible = np.zeros(self.table.n, dtype=np.bool_)
+            feasible[seen] = first[seen] == PASSES
+            rejected = counts_of(first[seen])
             count, exact = wanted, False
         if not count:
             return Evaluated(None, first, feasible, 0, _NO_TOTALS, [], rejected), looked_at
@@ -167,7 +194,9 @@ class Framework:
     ) -> Evaluated:
         filters = [(order, p) for order, p in self._filters if p.name not in outcome.skipped]
         first = filter_rows(self.table, rows, filters, self.verdicts, ask)
-        return score_feasible(self.table, rows, first, self.wanted_scores(entry, ask, rows[first == PASSES]), ask)
+        feasible = rows[first == PASSES]
+        scores = self.wanted_scores(entry, ask, feasible) if len(feasible) else []
+        return score_feasible(self.table, rows, first, scores, ask, self.base)
 
     def wanted_scores(
         self, entry: SignatureEntry, ask: Callable[[Any], Ask], feasible: IntArray
@@ -266,8 +295,9 @@ class Framework:
         decision.plugins = frozenset(rejection.plugin for rejection in rejections)
 
     def _rejected_everywhere(self, decision: Decision, status: Status) -> Decision:
-        if status.code is Code.ERROR:
+        if not status.rejected:
             decision.outcome = Outcome.ERROR
+        decision.pre_filter_reasons = status.reasons
         resolvable = status.code is Code.UNSCHEDULABLE
         decision.rejections = tuple(
             Rejection(status.plugin, reason, self.table.n, resolvable) for reason in status.reasons
@@ -279,8 +309,7 @@ class Framework:
 
     def signature(self, pod: PodView) -> Hashable:
         """What pods must share to share cached results: spec, namespace and the labels some selector reads."""
-        labels = relevant_labels(pod.labels, self.label_keys)
-        return (pod.info, pod.namespace, tuple(sorted(labels.items())))
+        return (pod.info, pod.namespace, relevant_labels(pod.labels, self._labels_read))
 
     def _entry(self, pod: PodView) -> SignatureEntry:
         key = self.signature(pod)
@@ -293,13 +322,13 @@ class Framework:
 
     def _trim(self) -> None:
         limit = max(_MIN_ENTRIES, _CACHE_BYTES // (_BYTES_PER_ROW * max(self.table.n, 1)))
-        if len(self._entries) > limit:
+        while len(self._entries) > limit:
             self._entries.popitem(last=False)
         while len(self._columns) > 4 * limit:
             self._columns.popitem(last=False)
 
     def _new_entry(self, pod: PodView, key: Hashable) -> SignatureEntry:
-        labels = relevant_labels(pod.labels, self.label_keys)
+        labels = NotedLabels(pod.labels, self._labels_read)
         local = {
             name: (NodeLocalCycle(name), NodeLocalPod(pod, name, labels))
             for name, plugin in self.plugins.items()
@@ -321,8 +350,7 @@ class Framework:
             for plugin, weight in self._scores
             if _is_local(plugin) and local_wants_score(plugin, *local[plugin.name], self.table)
         ]
-        base = 0 if self._scores else NO_OPINION
-        return SignatureEntry(self.table, local, filters, parts, answers, base)
+        return SignatureEntry(self.table, local, filters, parts, answers, self.base)
 
     def _filter_column(
         self, key: Hashable, plugin: Any, order: int, cycle: NodeLocalCycle, pod: NodeLocalPod
@@ -351,11 +379,11 @@ class Framework:
         return guarded(self._at("queueSort")[0], "queue_sort_key", pod, queued_at)
 
     def pre_enqueue(self, pod: PodView) -> Status | None:
-        """The first PreEnqueue rejection, None if the pod may be queued."""
+        """What the first PreEnqueue plugin said that did not succeed, None if the pod may be queued."""
         for plugin in self._at("preEnqueue"):
-            status = guarded(plugin, "pre_enqueue", pod)
-            if isinstance(status, Status) and status.rejected:
-                return status.by(plugin.name)
+            status = _failure(plugin, "pre_enqueue", guarded(plugin, "pre_enqueue", pod))
+            if status is not None:
+                return status
         return None
 
     def events(self) -> dict[str, list[EventToRegister]]:
@@ -388,7 +416,10 @@ class Framework:
                 guarded(plugin, "unreserve", cycle, pod, node_name)
 
     def permit(self, cycle: Cycle, pod: PodView, node_name: str) -> Status | None:
-        """None: go on. A WAIT status carries the shortest timeout asked for. Anything else rejects the pod."""
+        """None: go on. A WAIT status carries the shortest timeout asked for, at most upstream's 15 minutes.
+
+        Anything else rejects the pod.
+        """
         waiting: Status | None = None
         for plugin in self._at("permit"):
             status = self._run(plugin, "permit", cycle, pod, node_name)
@@ -396,8 +427,9 @@ class Framework:
                 continue
             if status.code is not Code.WAIT:
                 return status
-            if waiting is None or status.timeout_s < waiting.timeout_s:
-                waiting = status
+            timeout_s = min(status.timeout_s, _MAX_PERMIT_WAIT_S)
+            if waiting is None or timeout_s < waiting.timeout_s:
+                waiting = replace(status, timeout_s=timeout_s)
         return waiting
 
     def pre_bind(self, cycle: Cycle, pod: PodView, node_name: str) -> Status | None:
@@ -412,10 +444,9 @@ class Framework:
         """Let the first Bind plugin that does not skip bind the pod through ``handle``."""
         for plugin in self._at("bind"):
             cycle.plugin = plugin.name
-            status = guarded(plugin, "bind", cycle, pod, node_name, handle)
-            if isinstance(status, Status) and status.code is Code.SKIP:
-                continue
-            return status.by(plugin.name) if isinstance(status, Status) and status.code is not Code.SUCCESS else None
+            status = _failure(plugin, "bind", guarded(plugin, "bind", cycle, pod, node_name, handle))
+            if status is None or status.code is not Code.SKIP:
+                return status
         return Status.error("no bind plugin took the pod")
 
     def post_bind(self, cycle: Cycle, pod: PodView, node_name: str) -> None:
@@ -426,14 +457,18 @@ class Framework:
 
     def _run(self, plugin: Any, method: str, cycle: Cycle, pod: PodView, node_name: str) -> Status | None:
         cycle.plugin = plugin.name
-        status = guarded(plugin, method, cycle, pod, node_name)
-        if status is None or (isinstance(status, Status) and status.code is Code.SUCCESS):
-            return None
-        if not isinstance(status, Status):
-            raise PluginError(
-                f"plugin {plugin.name}: {method} returned {type(status).__name__}", hint="return None or a Status"
-            )
-        return status.by(plugin.name)
+        return _failure(plugin, method, guarded(plugin, method, cycle, pod, node_name))
+
+
+def _failure(plugin: Any, method: str, status: Any) -> Status | None:
+    """The status a plugin returned, None for success."""
+    if status is None or (isinstance(status, Status) and status.code is Code.SUCCESS):
+        return None
+    if not isinstance(status, Status):
+        raise PluginError(
+            f"plugin {plugin.name}: {method} returned {type(status).__name__}", hint="return None or a Status"
+        )
+    return status.by(plugin.name)
 
 
 _NO_TOTALS: Int64Array = np.array([], dtype=np.int64)
@@ -448,4 +483,11 @@ def _narrowed(plugin: Any, pod: NodeLocalPod, key: Hashable) -> Hashable:
     if not hasattr(plugin, "signature"):
         return key
     narrowed: Hashable = guarded(plugin, "signature", pod)
+    try:
+        hash(narrowed)
+    except TypeError as error:
+        raise PluginError(
+            f"plugin {plugin.name}: signature returned a {type(narrowed).__name__} that cannot be hashed: {error}",
+            hint="return a tuple, a string or a number",
+        ) from error
     return narrowed

@@ -18,7 +18,9 @@ Raw = npt.NDArray[Any]
 def guarded(plugin: Any, method: str, *args: Any) -> Any:
     """``plugin.method(*args)``; whatever it raises becomes a PluginError with the original as its cause."""
     try:
-        return getattr(plugin, method)(*args)
+        # A node without the resource divides by zero; what that gives is judged when the scores are, not warned about.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return getattr(plugin, method)(*args)
     except KschedError:
         raise
     except Exception as error:
@@ -36,12 +38,12 @@ def _hint(error: Exception) -> str | None:
     return None
 
 
-def raw_scores(plugin: Any, scores: Any, n: int) -> Raw:
+def raw_scores(plugin: Any, scores: Any, n: int, method: str = "score") -> Raw:
     """What Score or NormalizeScore returned, checked for type and shape: int64[n] or float64[n]."""
     if not isinstance(scores, np.ndarray) or scores.shape != (n,) or scores.dtype.kind not in "iuf":
         got = f"{scores.dtype}{list(scores.shape)}" if isinstance(scores, np.ndarray) else type(scores).__name__
         raise PluginError(
-            f"plugin {plugin.name}: score returned {got}, expected int64[{n}] or float64[{n}]",
+            f"plugin {plugin.name}: {method} returned {got}, expected int64[{n}] or float64[{n}]",
             hint="return one number per row of the nodes given",
         )
     if scores.dtype.kind == "f":

@@ -165,6 +165,7 @@ def _profile(spec: ProfileSpec, whole: ConfigurationSpec, base: Path | None, whe
         _args(spec, found, where),
         where,
     )
+    _check_names(profile, where)
     for point in ("queueSort", "bind"):
         if not profile.points[point]:
             raise InputError(f"profile {spec.scheduler_name!r} has no {point} plugin", where=where)
@@ -173,20 +174,36 @@ def _profile(spec: ProfileSpec, whole: ConfigurationSpec, base: Path | None, whe
     return profile
 
 
+def _check_names(profile: Profile, where: str | None) -> None:
+    """One name, one plugin: there is one instance per name."""
+    known: dict[str, PluginClass] = {}
+    for enabled in (entry for point in profile.points.values() for entry in point):
+        plugin = enabled.plugin
+        other = known.setdefault(plugin.name, plugin)
+        if other.cls is not plugin.cls:
+            raise InputError(
+                f"two plugins have the name {plugin.name!r}: {other.reference} and {plugin.reference}",
+                where=where,
+                hint="rename one, or disable the other at multiPoint",
+            )
+
+
 def _merge(defaults: PluginSet, custom: PluginSet) -> PluginSet:
     """Defaults that are not disabled, in place replaced by the file's entry of the same name; then the file's others."""
     disabled = {entry.name for entry in custom.disabled}
-    replacing = {entry.name: entry for entry in custom.enabled}
+    last = {entry.name: position for position, entry in enumerate(custom.enabled)}
     enabled: list[PluginEntry] = []
-    replaced: set[str] = set()
+    replacing: set[int] = set()
     if EVERYTHING not in disabled:
         for entry in defaults.enabled:
             if entry.name in disabled:
                 continue
-            if entry.name in replacing:
-                replaced.add(entry.name)
-            enabled.append(replacing.get(entry.name, entry))
-    enabled += [entry for entry in custom.enabled if entry.name not in replaced]
+            position = last.get(entry.name)
+            if position is not None:
+                replacing.add(position)
+            enabled.append(entry if position is None else custom.enabled[position])
+    # A plugin the file names twice is here twice, and refused when the points are expanded.
+    enabled += [entry for position, entry in enumerate(custom.enabled) if position not in replacing]
     return PluginSet(enabled=tuple(enabled), disabled=custom.disabled)
 
 

@@ -62,6 +62,7 @@ class _Heap:
         self._sequence = 0
 
     def push(self, key: Any, queued: QueuedPod) -> None:
+        self.remove(queued.pod.uid)
         self._sequence += 1
         entry = _Entry(key, self._sequence, queued)
         self._by_uid[queued.pod.uid] = entry
@@ -87,6 +88,11 @@ class _Heap:
     def get(self, uid: str) -> QueuedPod | None:
         entry = self._by_uid.get(uid)
         return entry.queued if entry else None
+
+    def resort(self, uid: str, key: Any) -> None:
+        entry = self._by_uid[uid]
+        if entry.key != key:
+            self.push(key, entry.queued)
 
     def _drop_dead(self) -> None:
         while self._heap and self._heap[0].dead:
@@ -131,6 +137,7 @@ class SchedulingQueue:
 
     def add(self, pod: PodView, now: int) -> None:
         """A new pending pod: into the active queue, or aside if a PreEnqueue plugin holds it."""
+        self.delete(pod.uid)
         self._activate(QueuedPod(pod, now, now))
 
     def pop(self) -> QueuedPod | None:
@@ -177,6 +184,8 @@ class SchedulingQueue:
             held = heap.get(uid)
             if held is not None:
                 held.pod = pod
+                if heap is self._active:
+                    heap.resort(uid, self._sort_key(pod, held.queued_at))
                 return
         parked = self._parked.get(uid) or self._gated.get(uid)
         if parked is None:
@@ -195,12 +204,11 @@ class SchedulingQueue:
         self._take(uid)
         self._in_flight.discard(uid)
 
-    def activate(self, uids: Iterable[str], now: int) -> None:
+    def activate(self, uids: Iterable[str]) -> None:
         """Move waiting pods straight to the active queue, whatever back-off remains (upstream: Activate)."""
         for uid in uids:
             queued = self._backoff.remove(uid) or self._take(uid)
             if queued is not None:
-                queued.queued_at = now
                 self._activate(queued)
 
     # -- events and time ------------------------------------------------------------------------------------
@@ -226,6 +234,7 @@ class SchedulingQueue:
         while (oldest := self._parked.oldest()) is not None and _leaves_pool(oldest) <= now:
             self._parked.take(oldest.pod.uid)
             self._retry(oldest, now)
+            self._move_cycle = self._cycle  # upstream does this as a move by an event of its own
 
     def next_wakeup(self) -> int | None:
         """When :meth:`flush` would next move a pod, in ns; None if nothing waits for time."""

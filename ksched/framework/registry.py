@@ -14,9 +14,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from ksched.errors import InputError, invalid, nearest
+from ksched.errors import InputError, KschedError, PluginError, invalid, nearest
 from ksched.framework.protocols import POINTS, implements
 
 ENTRY_POINT_GROUP = "ksched.plugins"
@@ -49,12 +49,24 @@ class PluginClass:
         if model is None:
             if args:
                 raise InputError(f"plugin {self.name} takes no arguments, got {', '.join(sorted(args))}", where=where)
-            return self.cls()
+            return self._instance()
         try:
             validated = model.model_validate(dict(args or {}))
         except ValidationError as error:
             raise invalid(error, model, where=where or f"args of {self.name}") from None
-        return self.cls(validated)
+        return self._instance(validated)
+
+    def _instance(self, *args: Any) -> Any:
+        try:
+            return self.cls(*args)
+        except KschedError:
+            raise
+        except Exception as error:
+            raise PluginError(
+                f"plugin {self.name}: making it raised {type(error).__name__}: {error}",
+                where=self.reference,
+                hint="a plugin with an Args model is made with these, any other without arguments",
+            ) from error
 
 
 @lru_cache(maxsize=1)
@@ -104,6 +116,9 @@ def _checked_name(cls: type, reference: str, where: str | None) -> str:
     name = getattr(cls, "name", None)
     if not isinstance(name, str) or not name:
         raise InputError(f"plugin class {reference} has no name", where=where, hint='give it one: name = "MyPolicy"')
+    args = getattr(cls, "Args", None)
+    if args is not None and not (isinstance(args, type) and issubclass(args, BaseModel)):
+        raise InputError(f"Args of plugin {name} ({reference}) is not a pydantic model", where=where)
     if not any(implements(cls, point) for point in POINTS):
         raise InputError(
             f"plugin {name} ({reference}) implements no extension point",

@@ -46,14 +46,13 @@ class ScorePart:
         column = self.column
         column.refresh()
         if self._undeclared:
-            self._normalize_all(column.raw, feasible, cycle_pod)
+            self._normalize_all(table, column.raw, feasible, cycle_pod)
             everything = True
         else:
             everything = self._normalize(rows, feasible)
         if self._bad is not None and (self._bad & feasible).any():
             row = int(np.flatnonzero(self._bad & feasible)[0])
-            score = column.raw[row] if self._undeclared else self._apply(column.raw)[row]
-            raise out_of_range(self.plugin, score, str(table.names()[row]))
+            raise out_of_range(self.plugin, self._apply(column.raw)[row], str(table.names()[row]))
         return everything
 
     def _normalize(self, rows: IntArray | None, feasible: BoolArray) -> bool:
@@ -87,9 +86,15 @@ class ScorePart:
         if self._bad is not None:
             self._bad[rows] = False if bad is None else bad
 
-    def _normalize_all(self, raw: Raw, feasible: BoolArray, cycle_pod: tuple[Any, Any]) -> None:
+    def _normalize_all(
+        self, table: NodeTable, raw: Raw, feasible: BoolArray, cycle_pod: tuple[Any, Any]
+    ) -> None:
         chosen = raw[feasible]
-        scores = guarded(self.plugin, "normalize_score", *cycle_pod, chosen)
-        values = np.zeros(len(raw), dtype=np.float64)
-        values[feasible] = raw_scores(self.plugin, scores, len(chosen))
-        self.normalized, self._bad = as_scores(values)
+        given = guarded(self.plugin, "normalize_score", *cycle_pod, chosen)
+        scores = raw_scores(self.plugin, given, len(chosen), "normalize_score")
+        values = np.zeros(len(raw), dtype=scores.dtype)
+        values[feasible] = scores
+        self.normalized, bad = as_scores(values)
+        if bad is not None:
+            row = int(np.flatnonzero(bad)[0])
+            raise out_of_range(self.plugin, values[row], str(table.names()[row]))

@@ -56,13 +56,12 @@ def nodes_to_find(nodes: int, percentage: int) -> int:
     return max(nodes * percentage // 100, MIN_FEASIBLE_NODES)
 
 
-def sample(feasible: BoolArray, start: int, wanted: int) -> tuple[BoolArray, int]:
-    """The first ``wanted`` feasible rows from ``start`` on, going round, and how many rows were looked at."""
+def sample(feasible: BoolArray, start: int, wanted: int) -> IntArray:
+    """The rows looked at, going round from ``start``, until one more than ``wanted`` feasible ones turn up.
+
+    The last, surplus one is not among them: upstream ends its search there and begins the next one with it.
+    """
     n = len(feasible)
     order = np.concatenate([np.arange(start, n), np.arange(start)])
     hits = np.flatnonzero(feasible[order])
-    if len(hits) <= wanted:
-        return feasible, n
-    chosen = np.zeros(n, dtype=np.bool_)
-    chosen[order[hits[:wanted]]] = True
-    return chosen, int(hits[wanted - 1]) + 1
+    return order if len(hits) <= wanted else order[: hits[wanted]]

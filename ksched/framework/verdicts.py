@@ -18,6 +18,7 @@ from ksched.tables.arrays import BoolArray, Int32Array
 
 PASSES = 0
 _MAX_LOOKUP_BITS = 10
+_WORD_BITS = 62
 _FEW_ROWS = 4
 
 
@@ -81,13 +82,10 @@ class Verdicts:
 
     def _combined(self, plugin: str, order: int, rejects: list[Reject], n: int) -> Int32Array:
         """Rows may be rejected for several reasons at once: number the combinations that occur."""
-        if len(rejects) > 62:
-            raise PluginError(
-                f"plugin {plugin}: filter returned {len(rejects)} reasons, at most 62 are supported",
-                hint="merge reasons that say the same",
-            )
         if n <= _FEW_ROWS:
             return self._combined_few(plugin, order, rejects, n)
+        if len(rejects) > _WORD_BITS:
+            return self._combined_many(plugin, order, rejects)
         bits = rejects[0].mask.astype(np.int64)
         for position, reject in enumerate(rejects[1:], start=1):
             bits |= reject.mask.astype(np.int64) << position
@@ -108,6 +106,17 @@ class Verdicts:
             if chosen:
                 codes[row] = self._id_of(plugin, order, chosen)
         return codes
+
+    def _combined_many(self, plugin: str, order: int, rejects: list[Reject]) -> Int32Array:
+        """More reasons than bits in a word (say, as many distinct taints): number distinct rows of packed bits."""
+        packed = np.ascontiguousarray(np.packbits(np.stack([reject.mask for reject in rejects]), axis=0).T)
+        distinct, inverse = np.unique(packed, axis=0, return_inverse=True)
+        ids = []
+        for row in distinct:
+            bits = np.unpackbits(row, count=len(rejects)).tolist()
+            chosen = [reject for reject, bit in zip(rejects, bits, strict=True) if bit]
+            ids.append(self._id_of(plugin, order, chosen) if chosen else PASSES)
+        return np.array(ids, dtype=np.int32)[inverse.reshape(-1)]
 
     def _id_of_bits(self, plugin: str, order: int, rejects: list[Reject], combination: int) -> int:
         chosen = [reject for position, reject in enumerate(rejects) if combination >> position & 1]

@@ -88,13 +88,13 @@ class NodeView:
         """status.allocatable, int64[n]: cpu in millicores, memory and storage in bytes, else units; 0 where absent."""
         self.reads |= NODE
         row = self._table.resources.get(resource)
-        return self._zeros() if row is None else self._table.allocatable[row, self._select]
+        return self._zeros() if row is None else self._table.allocatable[row][self._select]
 
     def requested(self, resource: str) -> Int64Array:
         """Sum of the requests of the pods on the node, int64[n]; "pods" is their number."""
         self.reads |= USAGE
         row = self._table.resources.get(resource)
-        return self._zeros() if row is None else self._table.requested[row, self._select]
+        return self._zeros() if row is None else self._table.requested[row][self._select]
 
     def free(self, resource: str) -> Int64Array:
         """allocatable - requested, int64[n]: without the incoming pod; negative on an overcommitted node."""
@@ -103,7 +103,7 @@ class NodeView:
     def nonzero_requested(self, resource: str) -> Int64Array:
         """Requested cpu or memory where containers that request none count 100m / 200 MiB, int64[n]."""
         self.reads |= USAGE
-        return self._table.nonzero[_NONZERO_ROW[resource], self._select]
+        return self._table.nonzero[_NONZERO_ROW[resource]][self._select]
 
     def _zeros(self) -> Int64Array:
         return np.zeros(self._n, dtype=np.int64)

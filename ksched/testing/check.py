@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ksched.errors import InputError
+from ksched.framework.protocols import POINTS, implements
 from ksched.framework.registry import PluginClass, find
 from ksched.testing.clauses import CLAUSES, Clause, Subject
 
@@ -59,9 +60,19 @@ def plugin_checks(plugin: type | str, args: Mapping[str, Any] | None = None) -> 
     if isinstance(plugin, str):
         found = find(plugin)
     else:
-        found = PluginClass(getattr(plugin, "name", plugin.__name__), plugin, plugin.__qualname__)
+        found = PluginClass(_name(plugin), plugin, plugin.__qualname__)
     subject = Subject(found, dict(args) if args else None)
     return [PluginCheck(subject, clause) for clause in CLAUSES]
+
+
+def _name(plugin: type) -> str:
+    name = getattr(plugin, "name", None)
+    if not isinstance(name, str) or not name:
+        raise PluginContractError(f"plugin class {plugin.__qualname__} has no name", hint='write name = "MyPolicy"')
+    if not any(implements(plugin, point) for point in POINTS):
+        points = ", ".join(POINTS.values())
+        raise PluginContractError(f"plugin {name} implements no extension point", hint=f"write one of: {points}")
+    return name
 
 
 def check_plugin(plugin: type | str, args: Mapping[str, Any] | None = None) -> None:

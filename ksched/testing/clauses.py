@@ -18,12 +18,14 @@ from unittest import mock
 
 import numpy as np
 
-from ksched.errors import KschedError, PluginError
+from ksched.errors import InputError, KschedError, PluginError
+from ksched.framework.cycle import Cycle
+from ksched.framework.invoke import guarded
 from ksched.framework.registry import PluginClass
 from ksched.framework.status import Status
 from ksched.tables import NodeTable, NodeView, PodView
 from ksched.testing import clusters
-from ksched.testing.probe import Answer, CachedColumns, Probe
+from ksched.testing.probe import NOW, SEED, Answer, CachedColumns, Probe
 from ksched.testing.snapshots import kept_state, pod_state, table_state
 
 WORLDS = 12
@@ -49,8 +51,14 @@ class Subject:
         self.args = args
 
     def probe(self) -> Probe:
-        """A fresh instance."""
-        return Probe.of(self.found, self.args)
+        """A fresh instance; InputError if it cannot be made."""
+        try:
+            return Probe.of(self.found, self.args)
+        except KschedError:
+            raise
+        except Exception as error:
+            where = f"plugin {self.found.name}"
+            raise InputError(f"its constructor raised {type(error).__name__}: {error}", where=where) from error
 
     @cached_property
     def node_local(self) -> bool:
@@ -219,6 +227,18 @@ def signature(subject: Subject) -> Iterator[str]:
                 )
 
 
+def hidden_labels(subject: Subject) -> Iterator[str]:
+    """Node-local: the pod's labels decide nothing; a profile shows only those that some selector reads."""
+    if not subject.node_local:
+        return
+    showing, hiding = subject.probe(), subject.probe()
+    hiding.show_labels = False
+    for _, table, pod in subject.questions():
+        shown, hidden = subject.answer(showing, table, pod), subject.answer(hiding, table, pod)
+        if shown is not None and hidden is not None and shown != hidden:
+            yield f"{_difference(shown, hidden)} depending on whether it is shown the labels of {_pod(pod)}"
+
+
 def no_mutation(subject: Subject) -> Iterator[str]:
     """Neither the pod nor the nodes are changed."""
     for _, table, pod in subject.questions():
@@ -269,7 +289,7 @@ def added_and_removed(subject: Subject) -> Iterator[str]:
                         table.add_pod(other, node_name)
                     else:
                         table.remove_pod(other.uid)
-                    getattr(probe.plugin, method)(*ask, other, node_name)
+                    guarded(probe.plugin, method, *ask, other, node_name)
                     _, stepwise = probe.filter(ask, NodeView(table))
                     anew = probe.answer(table, pod).filter
                 except KschedError as error:
@@ -283,7 +303,8 @@ def reserve_returns(subject: Subject) -> Iterator[str]:
     """Reserve and Permit return None or a Status; Unreserve may be called twice."""
     probe = subject.probe()
     for _, table, pod in subject.questions():
-        cycle = probe.ask(table, pod).cycle if not probe.node_local else _plain_cycle(table, pod)
+        cycle = Cycle(table, pod, now=NOW, seed=SEED)
+        cycle.plugin = probe.plugin.name
         name = str(table.names()[0])
         for method in ("reserve", "permit", "unreserve", "unreserve"):
             if not probe.has(method):
@@ -297,18 +318,23 @@ def reserve_returns(subject: Subject) -> Iterator[str]:
                 yield f"{method} returned {type(got).__name__}"
 
 
-def queue_keys(subject: Subject) -> Iterator[str]:
-    """Keys of any two pods can be compared, and the same pod gets the same key."""
+def queueing(subject: Subject) -> Iterator[str]:
+    """PreEnqueue returns None or a Status; queue keys of any two pods compare, and a pod keeps its key."""
     probe = subject.probe()
-    if not probe.has("queue_sort_key"):
-        return
     keys = []
-    for number, (_, _, pod) in enumerate(subject.questions()):
-        keys.append(probe.plugin.queue_sort_key(pod, number))
-        if probe.plugin.queue_sort_key(pod, number) != keys[-1]:
-            yield "queue_sort_key answers differently about the same pod"
     try:
+        for number, (_, _, pod) in enumerate(subject.questions()):
+            if probe.has("pre_enqueue"):
+                got = guarded(probe.plugin, "pre_enqueue", pod)
+                if got is not None and not isinstance(got, Status):
+                    yield f"pre_enqueue returned {type(got).__name__}"
+            if probe.has("queue_sort_key"):
+                keys.append(guarded(probe.plugin, "queue_sort_key", pod, number))
+                if guarded(probe.plugin, "queue_sort_key", pod, number) != keys[-1]:
+                    yield "queue_sort_key answers differently about the same pod"
         sorted(keys)
+    except KschedError as error:
+        yield _without_hint(error)
     except TypeError as error:
         yield f"queue_sort_key returns keys that cannot be compared: {error}"
 
@@ -355,11 +381,12 @@ CLAUSES: tuple[Clause, ...] = (
     subset,
     cached,
     signature,
+    hidden_labels,
     no_mutation,
     no_memory,
     added_and_removed,
     reserve_returns,
-    queue_keys,
+    queueing,
     arguments,
     pickling,
 )
@@ -372,13 +399,6 @@ def _moves(scenario: Scenario) -> Iterator[tuple[PodView, str]]:
     choose = clusters.Seeded(99)
     for number in range(3):
         yield PodView(clusters.pod(choose, f"added-{number}")), choose.pick(list(scenario.world.nodes))
-
-
-def _plain_cycle(table: NodeTable, pod: PodView) -> Any:
-    from ksched.framework.cycle import Cycle
-    from ksched.testing.probe import NOW, SEED
-
-    return Cycle(table, pod, now=NOW, seed=SEED)
 
 
 def _difference(expected: Answer, got: Answer) -> str:

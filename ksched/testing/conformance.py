@@ -47,6 +47,7 @@ class CaseScheduler:
 
     def __init__(self, case: Case, *, without: Collection[str] = ()) -> None:
         self.table = NodeTable()
+        self._by_spec: dict[str, Pod] = {}
         for node in case.get("nodes", ()):
             self.table.add_node(_object("Node", node, Node))
         for pod in case.get("pods", ()):
@@ -58,7 +59,15 @@ class CaseScheduler:
 
     def pod(self, manifest: Mapping[str, Any]) -> PodView:
         """A pod of the case after the api-server's defaulting."""
-        return PodView(_object("Pod", manifest, Pod))
+        spec = json.dumps(manifest["spec"], sort_keys=True)
+        pod = self._by_spec.get(spec)
+        if pod is None:
+            pod = self._by_spec[spec] = _object("Pod", manifest, Pod)
+        else:
+            # Pods of one template share their spec, as they do in a cluster: signatures go by it.
+            bare = _object("Pod", {**manifest, "spec": {}}, Pod)
+            pod = pod.replaced(metadata=bare.metadata, status=bare.status)
+        return PodView(pod)
 
     def place(self, pod: PodView, node: str) -> None:
         """Count ``pod`` on ``node``."""

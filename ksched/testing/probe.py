@@ -52,6 +52,7 @@ class Probe:
     def __init__(self, plugin: Any) -> None:
         self.plugin = plugin
         self.node_local: bool = bool(getattr(plugin, "node_local", False))
+        self.show_labels = True
 
     @classmethod
     def of(cls, found: PluginClass, args: dict[str, Any] | None) -> Probe:
@@ -63,11 +64,14 @@ class Probe:
         return any(callable(getattr(self.plugin, method, None)) for method in methods)
 
     def ask(self, table: NodeTable, pod: PodView) -> Ask:
-        """A new cycle and the pod as the plugin may see it. Node-local plugins see every label of the pod here: a
-        profile may show them any of these."""
+        """A new cycle and the pod as the plugin may see it.
+
+        ``show_labels`` False hides a pod's labels from a node-local plugin, as a profile does in which no selector
+        reads them.
+        """
         if self.node_local:
             name = self.plugin.name
-            return Ask(NodeLocalCycle(name), NodeLocalPod(pod, name, dict(pod.labels)))
+            return Ask(NodeLocalCycle(name), NodeLocalPod(pod, name, dict(pod.labels) if self.show_labels else {}))
         cycle = Cycle(table, pod, now=NOW, seed=SEED)
         cycle.plugin = self.plugin.name
         return Ask(cycle, pod)

@@ -14,5 +14,5 @@ class FreeMemory:
     node_local = True
 
     def score(self, cycle: Cycle, pod: PodView, nodes: NodeView) -> Int64Array:
-        """Percent of memory free, int64[n]."""
-        return 100 * nodes.free("memory") // nodes.allocatable("memory")
+        """Percent of memory free, int64[n]; 0 on a node that is overcommitted or has no memory."""
+        return 100 * nodes.free("memory").clip(0) // nodes.allocatable("memory").clip(1)

@@ -163,7 +163,8 @@ class NodeResourcesFit:
 
 def _least_points(allocatable: Int64Array, requested: Int64Array) -> Int64Array:
     """The free share in percent; 0 where more is requested than there is."""
-    return np.maximum(allocatable - requested, 0) * 100 // allocatable
+    points: Int64Array = np.maximum(allocatable - requested, 0) * 100 // allocatable
+    return points
 
 
 def _most_points(allocatable: Int64Array, requested: Int64Array) -> Int64Array:

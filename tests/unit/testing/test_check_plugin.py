@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from pydantic import BaseModel, ConfigDict
 
+from ksched.errors import InputError
 from ksched.framework import MinMaxNormalizer, Status
 from ksched.testing import PluginContractError, check_plugin, plugin_checks
 
@@ -308,6 +309,30 @@ class MixedKeys:
         return pod.name if queued_at % 2 else queued_at
 
 
+class ReadsLabels(Scores):
+    def filter(self, cycle, pod, nodes):
+        return {"no app": np.full(len(nodes), "app" not in pod.labels)}
+
+
+class EnqueuesWithTrue(Scores):
+    def pre_enqueue(self, pod):
+        return True
+
+
+class Nameless:
+    def score(self, cycle, pod, nodes):
+        return np.zeros(len(nodes))
+
+
+class Idle:
+    name = "Idle"
+
+
+class BreaksWhenMade(Scores):
+    def __init__(self) -> None:
+        raise RuntimeError("no licence")
+
+
 class ReservesWithTrue(Scores):
     def reserve(self, cycle, pod, node_name):
         return True
@@ -399,7 +424,9 @@ CHEATS: list[tuple[type, str, str]] = [
     (ForgetsToRemove, "added_and_removed", "after remove_pod"),
     (ReservesWithTrue, "reserve_returns", "reserve returned bool"),
     (UnreservesOnce, "reserve_returns", "unreserve raises KeyError"),
-    (MixedKeys, "queue_keys", "cannot be compared"),
+    (ReadsLabels, "hidden_labels", "shown the labels"),
+    (EnqueuesWithTrue, "queueing", "pre_enqueue returned bool"),
+    (MixedKeys, "queueing", "cannot be compared"),
     (TakesLooseArgs, "arguments", "accept unknown keys"),
     (TakesChangingArgs, "arguments", "can be changed"),
     (CannotTravel, "pickling", "cannot be pickled"),
@@ -453,6 +480,19 @@ def test_all_violations_are_listed_at_once() -> None:
     assert "no_memory:" in message
 
 
+@pytest.mark.parametrize(
+    ("plugin", "words"),
+    [
+        pytest.param(Nameless, "has no name", id="a class without a name"),
+        pytest.param(Idle, "implements no extension point", id="a class without any method"),
+        pytest.param(BreaksWhenMade, "making it raised RuntimeError: no licence", id="a constructor that fails"),
+    ],
+)
+def test_what_is_no_plugin_at_all_is_one_clear_message(plugin: type, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        check_plugin(plugin)
+
+
 def test_bad_arguments_are_reported_as_such(tmp_path: Any) -> None:
     file = tmp_path / "policy.py"
     file.write_text(
@@ -464,5 +504,5 @@ def test_bad_arguments_are_reported_as_such(tmp_path: Any) -> None:
         "        return np.zeros(len(nodes))\n"
     )
     check_plugin(f"{file}:Flat")
-    with pytest.raises(Exception, match="takes no arguments"):
+    with pytest.raises(InputError, match="takes no arguments"):
         check_plugin(f"{file}:Flat", {"weight": 2})
