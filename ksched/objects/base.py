@@ -109,7 +109,8 @@ class KubeModel(BaseModel):
             raise TypeError(f"{type(self).__name__} has no field {unknown}")
         copy = object.__new__(type(self))
         object.__setattr__(copy, "__dict__", new)
-        _set_fields_set(copy, self.__pydantic_fields_set__ | changes.keys())
+        fields_set = self.__pydantic_fields_set__
+        _set_fields_set(copy, fields_set if fields_set.issuperset(changes) else fields_set | changes.keys())
         _set_extra(copy, self.__pydantic_extra__)
         _set_private(copy, None)
         return copy

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ksched.sim.delays import Sampler
-from ksched.sim.kernel import Kernel, Timer
+from ksched.sim.kernel import Kernel
 
 
 class Channel:
@@ -36,6 +36,8 @@ class Channel:
         delay = self._delay()
         if delay == 0 and self._inline:
             fn(*args)
+        elif delay == 0 and self._priority == 0:
+            self._kernel.post(fn, *args)
         else:
             self._kernel.call_at(self._kernel.now + delay, fn, *args, priority=self._priority)
 
@@ -64,54 +66,53 @@ class OrderedChannel:
 class Pipe:
     """An ordered stream of items to one receiver, which gets all that has arrived by an instant as one list.
 
-    The bulk of a simulation's messages are watch events; handing them over together saves a heap entry each.
+    The bulk of a simulation's messages are watch events; handing them over together saves an event each. Arrivals
+    have priority 0.
     """
 
-    __slots__ = ("_delay", "_items", "_kernel", "_last", "_priority", "_receive", "_timer")
+    __slots__ = ("_delay", "_items", "_kernel", "_last", "_receive", "_timed", "_waiting")
 
-    def __init__(
-        self,
-        kernel: Kernel,
-        delay: Sampler,
-        receive: Callable[[list[Any]], object],
-        *,
-        priority: int = 0,
-    ) -> None:
+    def __init__(self, kernel: Kernel, delay: Sampler, receive: Callable[[list[Any]], object]) -> None:
         self._kernel = kernel
         self._delay = delay
         self._receive = receive
-        self._priority = priority
-        self._items: list[tuple[int, Any]] = []
-        self._timer: Timer | None = None
+        self._timed = not delay.is_zero
+        self._items: list[Any] = []  # pairs (arrival, item) if it takes time, else the items
+        self._waiting = False
         self._last = 0
 
     def send(self, item: Any) -> None:
         """Let ``item`` follow everything sent before it."""
-        arrival = self._kernel.now
-        if not self._delay.is_zero:
-            arrival = self._last = max(arrival + self._delay(), self._last)
+        if not self._timed:
+            self._items.append(item)
+            if not self._waiting:
+                self._waiting = True
+                self._kernel.post(self._flush)
+            return
+        self._last = arrival = max(self._kernel.now + self._delay(), self._last)
         self._items.append((arrival, item))
-        if self._timer is None:
-            self._timer = self._kernel.call_at(arrival, self._flush, priority=self._priority)
+        if not self._waiting:
+            self._waiting = True
+            self._kernel.call_at(arrival, self._flush_timed)
 
     def close(self) -> None:
         """Drop what is still on its way."""
         self._items = []
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     def _flush(self) -> None:
-        now = self._kernel.now
-        items = self._items
-        if items[-1][0] <= now:
-            self._items = []
-            self._timer = None
-            self._receive([item for _, item in items])
-            return
+        items, self._items = self._items, []
+        self._waiting = False
+        if items:
+            self._receive(items)
+
+    def _flush_timed(self) -> None:
+        now, items = self._kernel.now, self._items
         arrived = 0
-        while items[arrived][0] <= now:
+        while arrived < len(items) and items[arrived][0] <= now:
             arrived += 1
         self._items = items[arrived:]
-        self._timer = self._kernel.call_at(self._items[0][0], self._flush, priority=self._priority)
-        self._receive([item for _, item in items[:arrived]])
+        self._waiting = bool(self._items)
+        if self._waiting:
+            self._kernel.call_at(self._items[0][0], self._flush_timed)
+        if arrived:
+            self._receive([item for _, item in items[:arrived]])

@@ -90,13 +90,15 @@ class _Change:
 class Watcher:
     """One client's watch."""
 
-    __slots__ = ("id", "index_value", "selection", "send")
+    __slots__ = ("by_index_alone", "id", "index_value", "selection", "send")
 
     def __init__(self, watcher_id: int, selection: Selection, send: Callable[[WatchEvent], object]) -> None:
         self.id = watcher_id
         self.selection = selection
         self.send = send
         self.index_value: str | None = None
+        # With nothing but the index field to match, being found by it is the match.
+        self.by_index_alone = False
 
     def notice(self, change: _Change) -> None:
         """Pass a change on as this watch sees it: an object that starts to match is added, and so on."""
@@ -143,6 +145,7 @@ class Cacher:
         self._next_id += 1
         watcher = Watcher(self._next_id, selection, send)
         watcher.index_value = self._index_value(selection)
+        watcher.by_index_alone = watcher.index_value is not None and selection.is_one_field
         if self._window and self._window[-1].revision > revision:
             for change in self._window:
                 if change.revision > revision:
@@ -207,11 +210,17 @@ class Cacher:
             if not group:
                 del self._objects_by_index[before]
             for watcher in self._by_index.get(before, {}).values():
-                watcher.notice(change)
+                if watcher.by_index_alone:
+                    watcher.send(change.gone)
+                else:
+                    watcher.notice(change)
         if after is not None:
             self._objects_by_index.setdefault(after, {})[key] = change.new
             for watcher in self._by_index.get(after, {}).values():
-                watcher.notice(change)
+                if watcher.by_index_alone:
+                    watcher.send(change.plain if before == after else WatchEvent(ADDED, change.new))
+                else:
+                    watcher.notice(change)
 
     def _remember(self, change: _Change) -> None:
         window = self._window

@@ -163,7 +163,7 @@ class Client:
         selection: Selection | None = None,
     ) -> Watch:
         """Receive every change after ``resource_version``, in order. Ends with an ERROR event when 410 Gone."""
-        pipe = Pipe(self.api.kernel, self._watch_delay, receive, priority=DELIVERY)
+        pipe = Pipe(self.api.kernel, self._watch_delay, receive)
         watch = Watch(pipe)
         wanted = selection or Selection(cls.KIND)
 

@@ -65,7 +65,7 @@ class FieldSelector:
 class Selection:
     """Everything a list or watch asks for. Raises ApiError 400 for selectors that make no sense."""
 
-    __slots__ = ("everything", "fields", "labels", "namespace")
+    __slots__ = ("everything", "fields", "is_one_field", "labels", "namespace")
 
     def __init__(
         self,
@@ -78,6 +78,8 @@ class Selection:
         self.labels = LabelSelectorMatcher(label_selector) if label_selector is not None else None
         self.fields = FieldSelector(kind, field_selector) if field_selector else None
         self.everything = namespace is None and self.labels is None and self.fields is None
+        one = self.fields is not None and len(self.fields.requirements) == 1
+        self.is_one_field = one and namespace is None and self.labels is None
 
     def matches(self, obj: KubeObject) -> bool:
         """True when ``obj`` is one of those asked for."""

@@ -23,18 +23,7 @@ from ksched.cluster.apiserver.selection import Selection
 from ksched.cluster.apiserver.sizes import encoded_size
 from ksched.cluster.clock import Clock
 from ksched.cluster.etcd.errors import EtcdError
-from ksched.cluster.etcd.ops import (
-    Compare,
-    CompareResult,
-    CompareTarget,
-    DeleteRange,
-    Put,
-    Range,
-    RangeResponse,
-    Txn,
-    TxnResponse,
-    prefix_end,
-)
+from ksched.cluster.etcd.ops import DeleteIf, IfResponse, KeyValue, PutIf, Range, RangeResponse, prefix_end
 from ksched.cluster.etcd.server import Etcd
 from ksched.objects.meta import KubeObject, ObjectMeta
 from ksched.objects.pod import Binding, Pod
@@ -151,7 +140,7 @@ class ApiServer:
         key = resource.key(new.metadata.namespace, name)
         record = Record(new)
 
-        def answer(response: TxnResponse | None, error: EtcdError | None) -> None:
+        def answer(response: IfResponse | None, error: EtcdError | None) -> None:
             if response is None:
                 then(None, _storage_error(error))
             elif response.succeeded:
@@ -159,8 +148,8 @@ class ApiServer:
             else:
                 then(None, errors.already_exists(resource.qualified, name))
 
-        put = Put(key, record, size=encoded_size(new))
-        self.etcd.submit(Txn((Compare(key, CompareTarget.MOD, CompareResult.EQUAL, 0),), (put,)), answer)
+        put = PutIf(key, record, 0, encoded_size(new))
+        self.etcd.submit(put, answer)
 
     def update(self, obj: KubeObject, then: Then, *, subresource: str | None = None) -> None:
         """Replace an object, or its status; 409 Conflict when ``obj`` carries an outdated resourceVersion."""
@@ -358,10 +347,8 @@ class _Update:
     def _read_answer(self, response: RangeResponse | None, error: EtcdError | None) -> None:
         if response is None:
             self.then(None, _storage_error(error))
-        elif response.kvs:
-            self.attempt(decode(response.kvs[0]), fresh=True)
         else:
-            self.then(None, errors.not_found(self.resource.qualified, self.name))
+            self._overtaken(response.kvs[0] if response.kvs else None)
 
     def attempt(self, current: Any, *, fresh: bool) -> None:
         try:
@@ -378,31 +365,37 @@ class _Update:
             else:
                 self.read()
             return
-        unmoved = Compare(self.key, CompareTarget.MOD, CompareResult.EQUAL, int(current.metadata.resource_version))
+        revision = int(current.metadata.resource_version)
         if isinstance(new, Remove):
             self.last = new.last
-            self.etcd.submit(Txn((unmoved,), (DeleteRange(self.key),), (Range(self.key),)), self._removed)
+            self.etcd.submit(DeleteIf(self.key, revision), self._removed)
             return
         self.record = Record(new)
-        put = Put(self.key, self.record, size=encoded_size(new))
-        self.etcd.submit(Txn((unmoved,), (put,), (Range(self.key),)), self._committed)
+        self.etcd.submit(PutIf(self.key, self.record, revision, encoded_size(new)), self._committed)
 
-    def _committed(self, response: TxnResponse | None, error: EtcdError | None) -> None:
+    def _overtaken(self, found: KeyValue | None) -> None:
+        """Somebody wrote in between: try again on what they wrote."""
+        if found is None:
+            self.then(None, errors.not_found(self.resource.qualified, self.name))
+        else:
+            self.attempt(decode(found), fresh=True)
+
+    def _committed(self, response: IfResponse | None, error: EtcdError | None) -> None:
         if response is None:
             self.then(None, _storage_error(error))
         elif response.succeeded:
             assert self.record is not None
             self.then(_written(self.record, response), None)
         else:
-            self._read_answer(_only_range(response), None)
+            self._overtaken(response.current)
 
-    def _removed(self, response: TxnResponse | None, error: EtcdError | None) -> None:
+    def _removed(self, response: IfResponse | None, error: EtcdError | None) -> None:
         if response is None:
             self.then(None, _storage_error(error))
         elif response.succeeded:
             self.then(at_revision(self.last, response.revision), None)
         else:
-            self._read_answer(_only_range(response), None)
+            self._overtaken(response.current)
 
 
 def _with_status(resource: Resource, current: Any, wanted: Any) -> Any:
@@ -451,15 +444,9 @@ _SYSTEM_FIELDS = (
 )
 
 
-def _written(record: Record, response: TxnResponse) -> Any:
+def _written(record: Record, response: IfResponse) -> Any:
     """The object a committed write stored, as a reader sees it."""
     return record.read(response.revision)
-
-
-def _only_range(response: TxnResponse) -> RangeResponse:
-    inner = response.responses[0]
-    assert isinstance(inner, RangeResponse)
-    return inner
 
 
 def _storage_error(error: EtcdError | None) -> ApiError:

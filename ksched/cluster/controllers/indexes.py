@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ksched.cluster.kubelet.processes import COMPLETION_INDEX
+from ksched.cluster.wellknown import COMPLETION_INDEX
 from ksched.objects.pod import Pod
 
 

@@ -28,7 +28,7 @@ from ksched.cluster.controllers.pods import (
 )
 from ksched.cluster.controllers.steps import Call, Steps, call
 from ksched.cluster.controllers.workqueue import WorkQueue
-from ksched.cluster.kubelet.processes import COMPLETION_INDEX
+from ksched.cluster.wellknown import COMPLETION_INDEX
 from ksched.objects.meta import Condition
 from ksched.objects.pod import Pod
 from ksched.objects.selectors import LabelSelectorMatcher

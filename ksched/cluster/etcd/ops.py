@@ -72,6 +72,26 @@ class Put(NamedTuple):
     size: int = -1
 
 
+class PutIf(NamedTuple):
+    """Put ``key`` if its mod_revision still is ``expected_revision`` (0: if there is no such key).
+
+    Short for the txn that etcd's own client package for Kubernetes (client/v3/kubernetes, OptimisticPut) sends:
+    compare the mod_revision, then put, else get. Nearly all of an api-server's writes are of this form.
+    """
+
+    key: bytes
+    value: Any
+    expected_revision: int
+    size: int = -1
+
+
+class DeleteIf(NamedTuple):
+    """Delete ``key`` if its mod_revision still is ``expected_revision`` (OptimisticDelete)."""
+
+    key: bytes
+    expected_revision: int
+
+
 class Range(NamedTuple):
     key: bytes
     range_end: bytes | None = None
@@ -168,6 +188,14 @@ class TxnResponse(NamedTuple):
     responses: tuple[Response, ...]
 
 
+class IfResponse(NamedTuple):
+    """Answer to PutIf and DeleteIf; ``current`` is what stood in the way, None also when the key is gone."""
+
+    revision: int
+    succeeded: bool
+    current: KeyValue | None
+
+
 class CompactResponse(NamedTuple):
     revision: int
 
@@ -178,7 +206,11 @@ class LeaseResponse(NamedTuple):
     ttl: int
 
 
-Response = PutResponse | RangeResponse | DeleteRangeResponse | TxnResponse | CompactResponse | LeaseResponse
+Request = Operation | PutIf | DeleteIf | Compact | LeaseGrant | LeaseRevoke
+
+Response = (
+    IfResponse | PutResponse | RangeResponse | DeleteRangeResponse | TxnResponse | CompactResponse | LeaseResponse
+)
 
 
 class WatchBatch(NamedTuple):

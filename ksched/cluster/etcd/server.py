@@ -14,13 +14,13 @@ from pydantic import BaseModel, ConfigDict
 from ksched.cluster.etcd import errors
 from ksched.cluster.etcd.errors import EtcdError
 from ksched.cluster.etcd.ops import (
-    Compact,
     LeaseGrant,
     LeaseResponse,
     LeaseRevoke,
-    Operation,
     Put,
+    PutIf,
     Range,
+    Request,
     Response,
     Txn,
     WatchBatch,
@@ -86,7 +86,7 @@ class Etcd:
         self._expiries: dict[int, Timer] = {}
         self._next_lease_id = 1
 
-    def submit(self, op: Operation | Compact | LeaseGrant | LeaseRevoke, then: Then) -> None:
+    def submit(self, op: Request, then: Then) -> None:
         """Execute ``op``: a read after the ``read`` delay, anything else after its commit."""
         if _encoded_size(op) > self.config.max_request_bytes:
             self._requests.send(then, None, errors.request_too_large())
@@ -172,7 +172,7 @@ class Etcd:
     def _expire(self, lease_id: int) -> None:
         self.lease_revoke(lease_id, lambda response, error: None)
 
-    def _apply(self, op: Operation | Compact | LeaseGrant | LeaseRevoke, then: Then) -> None:
+    def _apply(self, op: Request, then: Then) -> None:
         response: Response | None = None
         error: EtcdError | None = None
         try:
@@ -182,8 +182,10 @@ class Etcd:
         self._requests.send(then, response, error)
 
 
-def _encoded_size(op: Operation | Compact | LeaseGrant | LeaseRevoke) -> int:
+def _encoded_size(op: Request) -> int:
     """Bytes of a request, as far as the size limit is concerned: its keys and values."""
+    if isinstance(op, Put | PutIf):
+        return len(op.key) + (op.size if op.size >= 0 else len(op.value or b""))
     if isinstance(op, Txn):
         size = 0
         for branch in (op.success, op.failure):
@@ -191,6 +193,4 @@ def _encoded_size(op: Operation | Compact | LeaseGrant | LeaseRevoke) -> int:
                 if not isinstance(inner, Range):
                     size += _encoded_size(inner)
         return size
-    if isinstance(op, Put):
-        return len(op.key) + (op.size if op.size >= 0 else len(op.value or b""))
     return 0

@@ -24,18 +24,21 @@ from ksched.cluster.etcd.ops import (
     Compare,
     CompareResult,
     CompareTarget,
+    DeleteIf,
     DeleteRange,
     DeleteRangeResponse,
     Event,
+    IfResponse,
     KeyValue,
     LeaseGrant,
     LeaseResponse,
     LeaseRevoke,
-    Operation,
     Put,
+    PutIf,
     PutResponse,
     Range,
     RangeResponse,
+    Request,
     Response,
     SortOrder,
     SortTarget,
@@ -43,7 +46,7 @@ from ksched.cluster.etcd.ops import (
     TxnResponse,
     WatchBatch,
 )
-from ksched.cluster.etcd.validation import check_put, check_txn, is_simple
+from ksched.cluster.etcd.validation import check_put, check_txn
 from ksched.cluster.etcd.watches import Sink, Watch, WatchIndex
 
 MAX_LEASE_TTL = 9_000_000_000
@@ -82,14 +85,14 @@ class Store:
 
     # -- requests ---------------------------------------------------------------------------------------------
 
-    def apply(self, op: Operation | Compact | LeaseGrant | LeaseRevoke) -> Response:
+    def apply(self, op: Request) -> Response:
         """Execute one request as a whole. Raises EtcdError, and then nothing has changed."""
         return self._APPLY[type(op)](self, op)
 
     def put(self, op: Put) -> PutResponse:
         check_put(op)
         self._check_put_state(op)
-        prev = self._put(op)
+        prev = self._put_op(op)
         self._commit()
         return PutResponse(self.revision, prev if op.prev_kv else None)
 
@@ -107,8 +110,6 @@ class Store:
         return DeleteRangeResponse(self.revision, len(gone), gone if op.prev_kv else [])
 
     def txn(self, op: Txn) -> TxnResponse:
-        if is_simple(op):
-            return self._txn_of_one(op)
         check_txn(op)
         # All compares, nested ones too, look at the state before the txn, and everything that can fail is found
         # before anything is written.
@@ -118,27 +119,25 @@ class Store:
         self._commit()
         return TxnResponse(self.revision, plan[0], responses)
 
-    def _txn_of_one(self, op: Txn) -> TxnResponse:
-        """What ``txn`` does, for the one form that nearly all traffic has."""
-        succeeded = self._holds(op.compare[0])
-        branch = op.success if succeeded else op.failure
-        if not branch:
-            return TxnResponse(self.revision, succeeded, ())
-        one = branch[0]
-        response: Response
-        if type(one) is Put:
-            self._check_put_state(one)
-            prev = self._put(one)
-            response = PutResponse(self.revision + 1, prev if one.prev_kv else None)
-        elif isinstance(one, Range):
-            self._check_revision(one.revision)
-            response = self._range(one)
-        else:
-            assert isinstance(one, DeleteRange)
-            gone = self._delete_range(one)
-            response = DeleteRangeResponse(self._current_revision(), len(gone), gone if one.prev_kv else [])
+    def put_if(self, op: PutIf) -> IfResponse:
+        if not op.key:
+            raise errors.empty_key()
+        current = self._live(op.key)
+        if (current.mod_revision if current is not None else 0) != op.expected_revision:
+            return IfResponse(self.revision, False, current)
+        self._put(op.key, op.value, 0, op.size, current)
         self._commit()
-        return TxnResponse(self.revision, succeeded, (response,))
+        return IfResponse(self.revision, True, None)
+
+    def delete_if(self, op: DeleteIf) -> IfResponse:
+        if not op.key:
+            raise errors.empty_key()
+        current = self._live(op.key)
+        if current is None or current.mod_revision != op.expected_revision:
+            return IfResponse(self.revision, False, current)
+        self._delete(op.key)
+        self._commit()
+        return IfResponse(self.revision, True, None)
 
     def compact(self, op: Compact) -> CompactResponse:
         """Forget what was overwritten or deleted before ``op.revision``, which stays readable itself."""
@@ -220,27 +219,31 @@ class Store:
 
     # -- writing ----------------------------------------------------------------------------------------------
 
-    def _put(self, op: Put) -> KeyValue | None:
-        key = op.key
+    def _live(self, key: bytes) -> KeyValue | None:
+        """What ``key`` holds now, None when there is no such key."""
+        history = self._history.get(key)
+        return history[-1] if history is not None and history[-1].version else None
+
+    def _put_op(self, op: Put) -> KeyValue | None:
+        prev = self._live(op.key)
+        value, size, lease = op.value, op.size, op.lease
+        if prev is not None and op.ignore_value:
+            value, size = prev.value, prev.size
+        if prev is not None and op.ignore_lease:
+            lease = prev.lease
+        self._put(op.key, value, lease, size, prev)
+        return prev
+
+    def _put(self, key: bytes, value: Any, lease: int, size: int, prev: KeyValue | None) -> None:
         revision = self.revision + 1
         history = self._history.get(key)
         if history is None:
             self._history[key] = history = []
             self._unsorted.append(key)
-            prev = None
-        else:
-            prev = history[-1]
-            if prev.version == 0:
-                prev = None
-        lease, value, size = op.lease, op.value, op.size
         if prev is None:
             create, version = revision, 1
         else:
             create, version = prev.create_revision, prev.version + 1
-            if op.ignore_value:
-                value, size = prev.value, prev.size
-            if op.ignore_lease:
-                lease = prev.lease
             if prev.lease and prev.lease != lease:
                 self.leases[prev.lease].keys.pop(key, None)
         if size < 0:
@@ -251,7 +254,6 @@ class Store:
         history.append(kv)
         self.size_in_use += size
         self._changes.append(Event(kv, prev))
-        return prev
 
     def _delete_range(self, op: DeleteRange) -> list[KeyValue]:
         gone = []
@@ -402,7 +404,7 @@ class Store:
         responses: list[Response] = []
         for op in plan[1]:
             if type(op) is Put:
-                prev = self._put(op)
+                prev = self._put_op(op)
                 responses.append(PutResponse(self.revision + 1, prev if op.prev_kv else None))
             elif type(op) is Range:
                 responses.append(self._range(op))
@@ -452,6 +454,8 @@ class Store:
 
     _APPLY: ClassVar[dict[type, Callable[[Store, Any], Response]]] = {
         Put: put,
+        PutIf: put_if,
+        DeleteIf: delete_if,
         Range: range,
         DeleteRange: delete_range,
         Txn: txn,

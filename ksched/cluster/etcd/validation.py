@@ -27,22 +27,6 @@ def check_txn(txn: Txn, allowed: int = MAX_TXN_OPS) -> None:
     _check_writes(txn.failure)
 
 
-def is_simple(txn: Txn) -> bool:
-    """True for an api-server's txn: one compare of one key, at most one plain operation a branch, keys given.
-
-    Nothing can be wrong with the form of such a one.
-    """
-    if len(txn.compare) != 1 or len(txn.success) > 1 or len(txn.failure) > 1:
-        return False
-    if not txn.compare[0].key or txn.compare[0].range_end is not None:
-        return False
-    for branch in (txn.success, txn.failure):
-        for op in branch:
-            if isinstance(op, Txn) or not op.key or (isinstance(op, Put) and (op.ignore_value or op.ignore_lease)):
-                return False
-    return True
-
-
 def _check_operations(txn: Txn, allowed: int) -> None:
     longest = max(len(txn.compare), len(txn.success), len(txn.failure))
     if longest > allowed:

@@ -9,11 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ksched.cluster.wellknown import COMPLETION_INDEX, INDEX_ANNOTATION, WORKLOAD_ANNOTATION
 from ksched.objects.pod import Pod
-
-WORKLOAD_ANNOTATION = "ksched.dev/workload"
-INDEX_ANNOTATION = "ksched.dev/index"
-COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"
 
 
 class Process(NamedTuple):

@@ -94,19 +94,23 @@ def _conditions(
     return (*made, *before.values())
 
 
-_TEMPLATES: dict[tuple[str, str, str | None], Condition] = {}
+_NOW: dict[tuple[str, str, str | None, str], Condition] = {}
+_MOST_SHARED = 256
 
 
 def _condition(old: Condition | None, kind: str, status: str, reason: str | None, now: str) -> Condition:
+    """The condition, the same object for all pods that turned so at the same second."""
     if old is not None and old.status == status:
         if old.reason == reason:
             return old
         now = old.last_transition_time or now  # only a change of status is a transition
-    template = _TEMPLATES.get((kind, status, reason))
-    if template is None:
-        fields = {"type": kind, "status": status} | ({"reason": reason} if reason else {})
-        template = _TEMPLATES[kind, status, reason] = Condition(**fields)
-    return template.replaced(last_transition_time=now)
+    shared = _NOW.get((kind, status, reason, now))
+    if shared is None:
+        if len(_NOW) >= _MOST_SHARED:
+            _NOW.clear()
+        fields = {"type": kind, "status": status, "last_transition_time": now}
+        shared = _NOW[kind, status, reason, now] = Condition(**fields | ({"reason": reason} if reason else {}))
+    return shared
 
 
 _STATUS_TEMPLATES: IdentityCache[tuple[Container, ...], tuple[ContainerStatus, ...]] = IdentityCache()

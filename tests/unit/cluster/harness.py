@@ -8,14 +8,29 @@ from collections.abc import Callable
 from typing import Any
 
 from ksched.cluster import Cluster, ClusterConfig
+from ksched.cluster.apiserver.client import Client
 from ksched.cluster.etcd.ops import WatchBatch, prefix_end
 from ksched.cluster.priorities import SCHEDULE
+from ksched.cluster.scheduler import Scheduler
+from ksched.framework import default_configuration
 from ksched.objects.manifests import parse
 from ksched.objects.meta import ObjectMeta, ObjectReference
 from ksched.objects.pod import Binding, Pod
 from ksched.sim import SECOND
 
-__all__ = ["SECOND", "Answers", "History", "RoundRobin", "cluster", "job", "node", "pod", "pod_spec"]
+__all__ = [
+    "SECOND",
+    "Answers",
+    "Diary",
+    "History",
+    "RoundRobin",
+    "cluster",
+    "job",
+    "kube_scheduler",
+    "node",
+    "pod",
+    "pod_spec",
+]
 
 
 class RoundRobin:
@@ -37,6 +52,12 @@ class RoundRobin:
         target = ObjectReference(kind="Node", name=f"n{self._next % self._nodes}")
         self._next += 1
         self._client.bind(Binding(metadata=meta, target=target))
+
+
+def kube_scheduler(cluster: Cluster) -> Scheduler:
+    """The real scheduler with the default profile."""
+    client = cluster.api.client("kube-scheduler")
+    return Scheduler(cluster.kernel, client, default_configuration(), seed=cluster.seed, streams=cluster.streams)
 
 
 def node(name: str, **allocatable: str) -> Any:
@@ -117,3 +138,65 @@ class History:
 
     def digest(self) -> str:
         return hashlib.sha256(json.dumps(self.rows, sort_keys=True).encode()).hexdigest()
+
+
+class Diary:
+    """Everything that happens between components, one line each, in order:
+
+    ``<s> <user> -> <verb> <object>``  a write that a client asks for,
+    ``<s> etcd <revision> <verb> <object> <what it now says>``  what became of it,
+    ``<s> <user> <- <event> <object> @<revision>``  a watch event as it reaches a client.
+    """
+
+    WRITES = ("create", "update", "update_status", "patch", "delete", "bind", "scale", "evict")
+
+    def __init__(self, monkeypatch: Any) -> None:
+        self.lines: list[str] = []
+        self._kernel: Any = None
+        for verb in self.WRITES:
+            monkeypatch.setattr(Client, verb, self._writing(verb, getattr(Client, verb)))
+        monkeypatch.setattr(Client, "watch", self._watching(Client.watch))
+
+    def attach(self, cluster: Cluster, describe: Callable[[dict[str, Any]], str]) -> None:
+        """Record ``cluster`` from now on; ``describe`` says of an object what matters."""
+        self._kernel = cluster.kernel
+
+        def receive(batch: WatchBatch) -> None:
+            for event in batch.events:
+                key = event.kv.key.decode().removeprefix("/registry/")
+                verb = "delete" if event.is_delete else "create" if event.kv.version == 1 else "update"
+                text = "" if event.is_delete else describe(event.kv.value.read(event.kv.mod_revision).to_dict())
+                self._line(f"etcd {batch.revision} {verb} {key} {text}")
+
+        cluster.etcd.store.watch(receive, b"/registry/", prefix_end(b"/registry/"))
+
+    def _line(self, text: str) -> None:
+        if self._kernel is not None:
+            self.lines.append(f"{self._kernel.now / SECOND:g} {text}".strip())
+
+    def _writing(self, verb: str, method: Any) -> Any:
+        def wrapper(client: Any, *args: Any, **options: Any) -> None:
+            first = args[0]
+            if isinstance(first, type):
+                sub = f" {options['subresource']}" if options.get("subresource") else ""
+                self._line(f"{client.user} -> {verb}{sub} {first.PLURAL}/{args[1]}/{args[2]}")
+            else:
+                kind = "pods" if verb == "bind" else first.PLURAL
+                name = first.name or f"{first.metadata.generate_name}*"
+                self._line(f"{client.user} -> {verb} {kind}/{first.namespace or 'default'}/{name}")
+            method(client, *args, **options)
+
+        return wrapper
+
+    def _watching(self, method: Any) -> Any:
+        def wrapper(client: Any, cls: Any, receive: Any, **options: Any) -> Any:
+            def noted(events: Any) -> None:
+                for event in events:
+                    meta = event.object.metadata
+                    where = f"{cls.PLURAL}/{meta.namespace}/{meta.name}"
+                    self._line(f"{client.user} <- {event.type} {where} @{meta.resource_version}")
+                receive(events)
+
+            return method(client, cls, noted, **options)
+
+        return wrapper

@@ -12,6 +12,7 @@ from ksched.objects.manifests import parse
 from ksched.objects.meta import ObjectMeta, ObjectReference
 from ksched.objects.pod import Binding, Pod
 from ksched.objects.workloads import Deployment, Job
+
 from .harness import SECOND, Answers, cluster, pod
 
 
@@ -263,7 +264,7 @@ def test_a_watch_shows_an_object_from_when_it_matches_until_it_does_not(empty: A
 def test_a_write_asks_only_the_watchers_of_the_node_concerned(empty: Any) -> None:
     asked = []
     for i in range(50):
-        selection = Selection("Pod", field_selector=f"spec.nodeName=n{i}")
+        selection = Selection("Pod", field_selector=f"spec.nodeName=n{i},status.phase=Pending")
         matches = selection.fields.matches
         selection.fields.matches = lambda obj, i=i, m=matches: (asked.append(i), m(obj))[1]
         empty.client.watch(Pod, lambda events: None, resource_version="1", selection=selection)

@@ -100,11 +100,11 @@ def test_recreate_ends_all_old_pods_before_the_first_new_one() -> None:
     made = cluster({"runtime": {"stop_container": "5s"}})
     made.client.create(deployment(3, strategy={"type": "Recreate"}))
     made.run(10 * SECOND)
-    made.client.patch(Deployment, "default", "d", with_image("v2"))
     history = History(made)
+    made.client.patch(Deployment, "default", "d", with_image("v2"))
     made.run(60 * SECOND)
     rows = history.of("pods/")
-    created = [i for i, row in enumerate(rows) if row[2] == "create" and row[0] >= 10]
+    created = [i for i, row in enumerate(rows) if row[2] == "create" and "v2" in str(row[4]["spec"])]
     deleted = [i for i, row in enumerate(rows) if row[2] == "delete"]
     assert (len(created), len(deleted)) == (3, 3)
     assert min(created) > max(deleted)
@@ -288,7 +288,9 @@ def test_pods_are_given_up_in_upstreams_order() -> None:
     def candidate(name: str, node: str | None, phase: str, ready: int | None, cost: str | None = None) -> Any:
         annotations = {"controller.kubernetes.io/pod-deletion-cost": cost} if cost else {}
         conditions = (
-            [{"type": "Ready", "status": "True", "lastTransitionTime": clock.format(ready)}] if ready is not None else []
+            [{"type": "Ready", "status": "True", "lastTransitionTime": clock.format(ready)}]
+            if ready is not None
+            else []
         )
         body = {
             "metadata": {"name": name, "uid": name, "annotations": annotations, "creationTimestamp": clock.format(0)},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -18,7 +19,9 @@ def phases(made: Any, history: History, name: str = "p") -> list[tuple[float, st
     rows = []
     for time, _, verb, _, body in history.of(f"pods/default/{name}"):
         status = (body or {}).get("status", {})
-        waiting = [c["state"]["waiting"]["reason"] for c in status.get("containerStatuses", ()) if "waiting" in c["state"]]
+        waiting = [
+            c["state"]["waiting"]["reason"] for c in status.get("containerStatuses", ()) if "waiting" in c["state"]
+        ]
         rows.append((time, verb, waiting[0] if waiting else status.get("phase", "")))
     return rows
 
@@ -33,7 +36,7 @@ def run_one(run_ns: int | None, *, config: Any = None, until: float = 1000, code
 
 
 def test_a_pod_with_no_latencies_runs_at_once_and_ends_after_its_time() -> None:
-    made, rows = run_one(5 * SECOND)
+    _made, rows = run_one(5 * SECOND)
     assert rows == [
         (0, "create", "Pending"),
         (0, "update", "Pending"),  # bound
@@ -70,7 +73,7 @@ def test_the_conditions_tell_the_pods_progress() -> None:
 
 
 def test_a_failing_container_fails_a_pod_that_never_restarts() -> None:
-    made, rows = run_one(2 * SECOND, codes=[3])
+    _made, rows = run_one(2 * SECOND, codes=[3])
     assert rows[-1] == (2, "update", "Failed")
 
 
@@ -87,7 +90,7 @@ def test_on_failure_restarts_at_once_then_after_10_and_20_seconds_until_it_succe
 def test_restart_back_off_stops_growing_at_five_minutes_and_is_forgotten_after_ten_good_ones() -> None:
     _, rows = run_one(SECOND, restartPolicy="Always", until=2000)
     starts = [time for time, _, phase in rows if phase == "Running"]
-    gaps = [b - a - 1 for a, b in zip(starts, starts[1:], strict=False)]
+    gaps = [b - a - 1 for a, b in itertools.pairwise(starts)]
     assert gaps[:8] == [0, 10, 20, 40, 80, 160, 300, 300]
     _, rows = run_one(700 * SECOND, restartPolicy="Always", until=3000)
     starts = [time for time, _, phase in rows if phase == "Running"]
@@ -112,7 +115,10 @@ def test_deletion_of_a_running_pod(case: str, runtime: Any, grace: Any, at: int,
     made.run(100 * SECOND)
     rows = phases(made, history)[3:]
     # marked; ended, as the kubelet reports; removed by the kubelet, which shortens the grace to nothing first
-    assert rows == [(at, "update", "Running"), *zip(*[[t for t, _ in after], ["update", "update", "delete"], [p for _, p in after]], strict=True)]
+    assert rows == [
+        (at, "update", "Running"),
+        *zip(*[[t for t, _ in after], ["update", "update", "delete"], [p for _, p in after]], strict=True),
+    ]
     (ended,) = history.of("pods/default/p")[4][4]["status"]["containerStatuses"]
     assert ended["state"]["terminated"]["exitCode"] == code
     assert made.kubelets["n0"].pods == []
@@ -177,9 +183,7 @@ def test_a_node_that_goes_takes_its_kubelet_along() -> None:
 def with_annotations(uid: str, **annotations: str) -> Any:
     made = pod("p")
     named = {key.replace("_", "."): value for key, value in annotations.items()}
-    return made.replaced(
-        metadata=made.metadata.replaced(uid=uid, annotations={"ksched.dev/workload": "w"} | named)
-    )
+    return made.replaced(metadata=made.metadata.replaced(uid=uid, annotations={"ksched.dev/workload": "w"} | named))
 
 
 def test_processes_are_found_by_completion_index_else_by_the_order_pods_are_met() -> None:
