@@ -207,7 +207,8 @@ def _profile_of(pod: Pod, configuration: SchedulerConfiguration) -> Profile:
     if profile is None:
         known = ", ".join(repr(p.scheduler_name) for p in configuration.profiles)
         raise InputError(
-            f"pod {PodView(pod).key!r} wants scheduler {wanted!r}, which has no profile", hint=f"profiles are for: {known}"
+            f"pod {PodView(pod).key!r} wants scheduler {wanted!r}, which has no profile",
+            hint=f"profiles are for: {known}",
         )
     return profile
 
