@@ -7,11 +7,11 @@ in (leader election, client connection, profiling) are accepted and have no effe
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
 from ksched.errors import InputError, invalid
+from ksched.objects.yaml_text import load_documents
 
 API_VERSION = "kubescheduler.config.k8s.io/v1"
 KIND = "KubeSchedulerConfiguration"
@@ -24,6 +24,15 @@ class _Strict(BaseModel):
         populate_by_name=True,
         alias_generator=AliasGenerator(validation_alias=to_camel, serialization_alias=to_camel, alias=to_camel),
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, data: Any) -> Any:
+        # As in Go's JSON. Unknown keys are left in place: they are to be reported, null or not.
+        if not isinstance(data, dict):
+            return data
+        known = {field.alias for field in cls.model_fields.values()}
+        return {key: value for key, value in data.items() if value is not None or key not in known}
 
 
 class PluginEntry(_Strict):
@@ -150,13 +159,12 @@ def parse(data: Any, *, where: str | None) -> ConfigurationSpec:
 def read(path: Path) -> ConfigurationSpec:
     """Read a configuration file; InputError names file, line and key."""
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot read the scheduler configuration: {error.strerror}", where=str(path)) from None
     except UnicodeDecodeError:
         raise InputError("the scheduler configuration is not UTF-8 text", where=str(path)) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise InputError(f"not valid YAML: {getattr(error, 'problem', error)}", where=where) from None
-    return parse(data, where=str(path))
+    documents = load_documents(text, where=str(path))
+    if len(documents) != 1:
+        raise InputError(f"expected one {KIND}, found {len(documents)} documents", where=str(path))
+    return parse(documents[0].data, where=str(path))

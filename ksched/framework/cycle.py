@@ -80,8 +80,8 @@ class NodeLocalCycle(Cycle):
 class LabelsRead:
     """The pod label keys that node-local plugins have read: those, and no others, belong to a signature.
 
-    ``everything`` once a plugin went through all labels. ``version`` counts additions: what was cached before one may be
-    shared by pods that now have different signatures.
+    ``everything`` once a plugin went through all labels. ``version`` counts additions: what was cached before one may
+    be shared by pods that now have different signatures.
     """
 
     __slots__ = ("everything", "keys", "version")

@@ -18,7 +18,7 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """How many nodes a plugin rejected for a reason (a node with two reasons counts under both, as upstream reports)."""
+    """How many nodes a plugin rejected for a reason (a node with two reasons counts under both, as upstream)."""
 
     plugin: str
     reason: str
@@ -62,7 +62,7 @@ class Decision:
     """Why PreFilter rejected the pod before any node was looked at."""
 
     def message(self) -> str:
-        """Why the pod was not placed, in upstream's form (framework.FitError): "0/5 nodes are available: 3 Insufficient cpu.\""""
+        """Why the pod was not placed, as upstream's FitError: "0/5 nodes are available: 3 Insufficient cpu.\""""
         if not self.nodes:
             return "no nodes available to schedule pods"
         if self.pre_filter_reasons:

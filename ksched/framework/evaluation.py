@@ -2,8 +2,8 @@
 
 :class:`SignatureEntry` keeps what pods of one signature share between decisions. After a decision one row of the table
 changed, so bringing an entry up to date costs a few operations on that row; only the final choice looks at all rows.
-:func:`filter_rows` and :func:`score_feasible` are the same without any memory, for a handful of rows (a DaemonSet's pod, a preemption dry run)
-and as the oracle the cached path is tested against.
+:func:`filter_rows` and :func:`score_feasible` are the same without any memory, for a handful of rows (a DaemonSet's
+pod, a preemption dry run) and as the oracle the cached path is tested against.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from ksched.errors import PluginError
 from ksched.framework.columns import FilterColumn, ScoreColumn, Watermark
 from ksched.framework.cycle import Cycle, NodeLocalCycle, NodeLocalPod
-from ksched.framework.invoke import as_scores, guarded, out_of_range, raw_scores
+from ksched.framework.invoke import as_scores, culprit, guarded, out_of_range, raw_scores
 from ksched.framework.pre_filter import PreFilterOutcome
 from ksched.framework.score_part import ScorePart
 from ksched.framework.selection import INFEASIBLE
@@ -51,8 +51,8 @@ def counts_of(verdicts: Int32Array) -> dict[int, int]:
 class Evaluated:
     """The outcome of filtering and scoring over ``rows`` of the table (None: all).
 
-    ``first`` int32: verdict of the first filter that rejects a row, 0 for feasible ones. ``totals`` int64: weighted sum,
-    ``INFEASIBLE`` where the pod cannot go. All arrays are aligned with ``rows`` and must not be written to.
+    ``first`` int32: verdict of the first filter that rejects a row, 0 for feasible ones. ``totals`` int64: weighted
+    sum, ``INFEASIBLE`` where the pod cannot go. All arrays are aligned with ``rows`` and must not be written to.
     """
 
     rows: IntArray | None
@@ -254,7 +254,7 @@ def normalized_rows(table: NodeTable, rows: IntArray, plugin: Any, ask: Ask, raw
         values = raw_scores(plugin, guarded(plugin, "normalize_score", *ask, raw), len(rows), "normalize_score")
     scores, bad = as_scores(values)
     if bad is not None:
-        row = int(np.flatnonzero(bad)[0])
+        row = culprit(bad, raw)
         raise out_of_range(plugin, values[row], str(table.names()[rows[row]]))
     return scores.astype(np.int64)
 

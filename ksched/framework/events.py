@@ -1,4 +1,7 @@
-"""Cluster events that may make a waiting pod schedulable (upstream: framework.ClusterEvent, pkg/scheduler/internal/queue/events.go)."""
+"""Cluster events that may make a waiting pod schedulable.
+
+Upstream: framework.ClusterEvent, pkg/scheduler/internal/queue/events.go.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Framework: one profile's plugins run over a NodeTable, in upstream's order.
 
-``schedule`` finds a node (PreFilter to Score and the choice); ``reserve`` .. ``post_bind`` are the binding cycle, called
-by whoever owns time and the api-server. Upstream: pkg/scheduler/schedule_one.go and framework/runtime/framework.go.
+``schedule`` finds a node (PreFilter to Score and the choice); ``reserve`` .. ``post_bind`` are the binding cycle,
+called by whoever owns time and the api-server.
+Upstream: pkg/scheduler/schedule_one.go and framework/runtime/framework.go.
 """
 
 from __future__ import annotations
@@ -213,7 +214,7 @@ class Framework:
     def _ask_moment_filters(
         self, first: Int32Array, outcome: PreFilterOutcome, ask: Callable[[Any], Ask]
     ) -> Int32Array:
-        """Combine cached verdicts with those of filters that are asked every time; the earliest filter gets the blame."""
+        """Combine cached verdicts with those of filters asked every time; the earliest filter gets the blame."""
         nodes = NodeView(self.table)
         for order, plugin in self._filters:
             if _is_local(plugin) or plugin.name in outcome.skipped:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,9 +30,16 @@ def guarded(plugin: Any, method: str, *args: Any) -> Any:
         pod = next((arg for arg in args if isinstance(arg, PodView)), None)
         who = f" for pod {pod.pod.metadata.namespace}/{pod.pod.metadata.name}" if type(pod) is PodView else ""
         raise PluginError(
-            f"plugin {plugin.name}: {method}{who} raised {type(error).__name__}: {error}",
+            f"plugin {plugin.name}: {method}{who} raised {type(error).__name__}: {error}{_line_of(plugin, error)}",
             hint=_hint(error),
         ) from error
+
+
+def _line_of(plugin: Any, error: Exception) -> str:
+    """The last line of the plugin's own file on the way to the error."""
+    file = getattr(sys.modules.get(type(plugin).__module__), "__file__", None)
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f" ({Path(str(file)).name}:{lines[-1]})" if lines else ""
 
 
 def _hint(error: Exception) -> str | None:
@@ -60,6 +70,12 @@ def as_scores(normalized: Raw) -> tuple[npt.NDArray[np.int8], BoolArray | None]:
         return normalized.astype(np.int8), None
     bad = ~((normalized >= 0) & (normalized <= MAX_NODE_SCORE))  # true for NaN
     return np.where(bad, 0, normalized).astype(np.int8), bad
+
+
+def culprit(bad: BoolArray, raw: Raw) -> int:
+    """The row to blame: where a raw score is not finite it spoiled the normalisation of all others."""
+    spoiled = bad & ~np.isfinite(raw)
+    return int(np.flatnonzero(spoiled if spoiled.any() else bad)[0])
 
 
 def out_of_range(plugin: Any, score: Any, node: str) -> PluginError:

@@ -65,7 +65,10 @@ class MinMaxNormalizer:
 
 def _scaled(raw: Raw, highest: Any) -> Raw:
     """``raw`` as a share of ``highest`` in 0..100; what is not finite is judged afterwards, without a warning here."""
-    if raw.dtype.kind != "f":
-        return MAX_NODE_SCORE * raw // highest
-    with np.errstate(invalid="ignore"):
-        return MAX_NODE_SCORE * (raw / highest)  # in this order the highest is exactly 100, whatever the rounding
+    scaled: Raw
+    if raw.dtype.kind == "f":
+        with np.errstate(invalid="ignore"):
+            scaled = MAX_NODE_SCORE * (raw / highest)  # in this order the highest is exactly 100
+    else:
+        scaled = MAX_NODE_SCORE * raw // highest
+    return scaled

@@ -1,7 +1,7 @@
 """From configuration to profiles: which plugins run at which point, in which order, with which weight and arguments.
 
-The merge of defaults and file and the expansion of ``multiPoint`` follow upstream
-(pkg/scheduler/apis/config/v1/default_plugins.go mergePluginSet; framework/runtime/framework.go expandMultiPointPlugins).
+The merge of defaults and file and the expansion of ``multiPoint`` follow upstream's mergePluginSet
+(pkg/scheduler/apis/config/v1/default_plugins.go) and expandMultiPointPlugins (framework/runtime/framework.go).
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ def _check_names(profile: Profile, where: str | None) -> None:
 
 
 def _merge(defaults: PluginSet, custom: PluginSet) -> PluginSet:
-    """Defaults that are not disabled, in place replaced by the file's entry of the same name; then the file's others."""
+    """Defaults that are not disabled, replaced in place by the file's entry of that name; then the file's others."""
     disabled = {entry.name for entry in custom.disabled}
     last = {entry.name: position for position, entry in enumerate(custom.enabled)}
     enabled: list[PluginEntry] = []

@@ -99,7 +99,7 @@ class PreFilterExtensions(Protocol):
 
 @runtime_checkable
 class FilterPlugin(Protocol):
-    """Which of ``nodes`` (the rows PreFilter left) cannot run the pod, and why. Must judge by ``nodes``, not by memory."""
+    """Which of ``nodes`` (the rows PreFilter left) cannot run the pod, and why; judged by ``nodes``, not by memory."""
 
     def filter(self, cycle: Cycle, pod: PodView, nodes: NodeView) -> FilterResult: ...
 

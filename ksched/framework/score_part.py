@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ksched.framework.columns import ScoreColumn
-from ksched.framework.invoke import Raw, as_scores, guarded, out_of_range, raw_scores
+from ksched.framework.invoke import Raw, as_scores, culprit, guarded, out_of_range, raw_scores
 from ksched.framework.normalizers import Normalizer
 from ksched.tables import NodeTable
 from ksched.tables.arrays import BoolArray, IntArray
@@ -17,13 +17,24 @@ _UNSET: Any = object()
 
 
 class ScorePart:
-    """``normalized`` int8[n] (0..100 fits, and there is one per signature), valid for the feasible rows it was last brought :meth:`up_to_date` for.
+    """``normalized`` int8[n] (0..100 fits, and there is one per signature).
 
+    It is valid for the feasible rows it was last brought :meth:`up_to_date` for.
     With a declared normaliser only its inputs depend on which rows are feasible; while they stay the same, rows that
     did not change keep their normalised score.
     """
 
-    __slots__ = ("_bad", "_inputs", "_normalizer", "_undeclared", "_version", "column", "normalized", "plugin", "weight")
+    __slots__ = (
+        "_bad",
+        "_inputs",
+        "_normalizer",
+        "_undeclared",
+        "_version",
+        "column",
+        "normalized",
+        "plugin",
+        "weight",
+    )
 
     def __init__(self, plugin: Any, weight: int, column: ScoreColumn) -> None:
         self.plugin = plugin
@@ -51,7 +62,7 @@ class ScorePart:
         else:
             everything = self._normalize(rows, feasible)
         if self._bad is not None and (self._bad & feasible).any():
-            row = int(np.flatnonzero(self._bad & feasible)[0])
+            row = culprit(self._bad & feasible, column.raw)
             raise out_of_range(self.plugin, self._apply(column.raw)[row], str(table.names()[row]))
         return everything
 
@@ -86,9 +97,7 @@ class ScorePart:
         if self._bad is not None:
             self._bad[rows] = False if bad is None else bad
 
-    def _normalize_all(
-        self, table: NodeTable, raw: Raw, feasible: BoolArray, cycle_pod: tuple[Any, Any]
-    ) -> None:
+    def _normalize_all(self, table: NodeTable, raw: Raw, feasible: BoolArray, cycle_pod: tuple[Any, Any]) -> None:
         chosen = raw[feasible]
         given = guarded(self.plugin, "normalize_score", *cycle_pod, chosen)
         scores = raw_scores(self.plugin, given, len(chosen), "normalize_score")
@@ -96,5 +105,5 @@ class ScorePart:
         values[feasible] = scores
         self.normalized, bad = as_scores(values)
         if bad is not None:
-            row = int(np.flatnonzero(bad)[0])
+            row = culprit(bad, raw)
             raise out_of_range(self.plugin, values[row], str(table.names()[row]))

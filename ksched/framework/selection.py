@@ -28,7 +28,8 @@ class TieBreak(Enum):
 
 def best(totals: Int64Array) -> IntArray:
     """Rows with the highest total, ascending; at least one row must be feasible."""
-    return (totals == totals.max()).nonzero()[0]
+    rows: IntArray = (totals == totals.max()).nonzero()[0]
+    return rows
 
 
 def top(totals: Int64Array, first: IntArray, count: int) -> IntArray:

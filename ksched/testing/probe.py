@@ -5,6 +5,7 @@ Answers are keyed by node name, so that an answer about permuted nodes or about 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,7 @@ from ksched.framework.registry import PluginClass
 from ksched.framework.verdicts import Verdicts
 from ksched.objects import Node, Pod
 from ksched.tables import NodeTable, NodeView, PodView
-from ksched.tables.arrays import IntArray
+from ksched.tables.arrays import AnyArray, IntArray
 from ksched.testing.factories import make_table
 
 SEED = 20240501
@@ -52,7 +53,6 @@ class Probe:
     def __init__(self, plugin: Any) -> None:
         self.plugin = plugin
         self.node_local: bool = bool(getattr(plugin, "node_local", False))
-        self.show_labels = True
 
     @classmethod
     def of(cls, found: PluginClass, args: dict[str, Any] | None) -> Probe:
@@ -64,14 +64,10 @@ class Probe:
         return any(callable(getattr(self.plugin, method, None)) for method in methods)
 
     def ask(self, table: NodeTable, pod: PodView) -> Ask:
-        """A new cycle and the pod as the plugin may see it.
-
-        ``show_labels`` False hides a pod's labels from a node-local plugin, as a profile does in which no selector
-        reads them.
-        """
+        """A new cycle and the pod as the plugin may see it."""
         if self.node_local:
             name = self.plugin.name
-            return Ask(NodeLocalCycle(name), NodeLocalPod(pod, name, dict(pod.labels) if self.show_labels else {}))
+            return Ask(NodeLocalCycle(name), NodeLocalPod(pod, name, dict(pod.labels)))
         cycle = Cycle(table, pod, now=NOW, seed=SEED)
         cycle.plugin = self.plugin.name
         return Ask(cycle, pod)
@@ -94,7 +90,7 @@ class Probe:
             chosen = view if self.node_local else NodeView(table, view.rows[passing])
             if self._wants_score(table, ask, chosen):
                 raw = raw_scores(self.plugin, guarded(self.plugin, "score", *ask, chosen), len(chosen))
-                answer.raw = dict(zip(chosen.names.tolist(), raw.tolist(), strict=True))
+                answer.raw = dict(zip(chosen.names.tolist(), _comparable(raw), strict=True))
         return answer
 
     def _wants_score(self, table: NodeTable, ask: Ask, nodes: NodeView) -> bool:
@@ -176,7 +172,7 @@ class CachedColumns:
             answer.filter = _by_name(view, self._filter.codes, self._verdicts)
         if self._score is not None:
             self._score.refresh()
-            answer.raw = dict(zip(view.names.tolist(), self._score.raw.tolist(), strict=True))
+            answer.raw = dict(zip(view.names.tolist(), _comparable(self._score.raw), strict=True))
         return answer
 
 
@@ -185,3 +181,8 @@ def _by_name(view: NodeView, codes: np.ndarray[Any, Any], verdicts: Verdicts) ->
         name: (verdicts[code].code.value, tuple(sorted(verdicts[code].reasons))) if code else None
         for name, code in zip(view.names.tolist(), codes.tolist(), strict=True)
     }
+
+
+def _comparable(raw: AnyArray) -> list[int | float]:
+    """Scores as plain numbers; NaN, which equals nothing, as one and the same object, so that answers compare."""
+    return [math.nan if score != score else score for score in raw.tolist()]

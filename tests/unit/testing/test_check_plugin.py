@@ -309,11 +309,6 @@ class MixedKeys:
         return pod.name if queued_at % 2 else queued_at
 
 
-class ReadsLabels(Scores):
-    def filter(self, cycle, pod, nodes):
-        return {"no app": np.full(len(nodes), "app" not in pod.labels)}
-
-
 class EnqueuesWithTrue(Scores):
     def pre_enqueue(self, pod):
         return True
@@ -424,7 +419,6 @@ CHEATS: list[tuple[type, str, str]] = [
     (ForgetsToRemove, "added_and_removed", "after remove_pod"),
     (ReservesWithTrue, "reserve_returns", "reserve returned bool"),
     (UnreservesOnce, "reserve_returns", "unreserve raises KeyError"),
-    (ReadsLabels, "hidden_labels", "shown the labels"),
     (EnqueuesWithTrue, "queueing", "pre_enqueue returned bool"),
     (MixedKeys, "queueing", "cannot be compared"),
     (TakesLooseArgs, "arguments", "accept unknown keys"),
