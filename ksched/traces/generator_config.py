@@ -163,7 +163,7 @@ class GeneratorConfig(_Config):
     pods: int = Field(default=3000, ge=1, le=10_000_000)
     nodes: int | None = Field(default=None, ge=1, le=1_000_000, description="All nodes; null: the pools' own counts.")
     load: dict[Literal["cpu", "memory", "gpu"], Positive] = Field(
-        default={"cpu": 1.05, "memory": 1.05, "gpu": 1.05},
+        default={"cpu": 0.92, "memory": 0.92, "gpu": 0.92},
         min_length=1,
         description="Largest fraction of each capacity demanded at once when no pod waits. One arrival rate serves "
         "all: the span is the shortest that keeps every resource at or below its target.",

@@ -40,7 +40,7 @@ def test_the_shipped_trace_is_small_mixed_loaded_and_sound() -> None:
     findings = {f.code: f for f in check(shipped)}
     assert not [f for f in findings.values() if f.severity != "info"]
     assert 0.9 <= findings["offered-load"].numbers["peak_gpu_fraction"] <= 1.1
-    assert 0.9 <= findings["offered-load"].numbers["peak_cpu_fraction"] <= 1.1
+    assert 0.8 <= findings["offered-load"].numbers["peak_cpu_fraction"] <= 1.1
     share = (column(shipped.pods, "gpu_count") > 0) & (column(shipped.pods, "gpu_milli") < 1000)
     for name, mask in (
         ("shared GPUs", share),
