@@ -396,18 +396,16 @@ class Framework:
         }
 
     def reserve(self, cycle: Cycle, pod: PodView, node_name: str) -> Status | None:
-        """Run Reserve; on a failure undo those already done and return the failure."""
-        done: list[Any] = []
+        """Run Reserve; on a failure all plugins are told to undo it, as upstream does, and the failure is returned."""
         for plugin in self._at("reserve"):
-            done.append(plugin)
             status = self._run(plugin, "reserve", cycle, pod, node_name)
             if status is not None:
-                self._undo(done, cycle, pod, node_name)
+                self.unreserve(cycle, pod, node_name)
                 return status
         return None
 
     def unreserve(self, cycle: Cycle, pod: PodView, node_name: str) -> None:
-        """Undo Reserve in reverse order."""
+        """Undo Reserve in reverse order; a plugin may be asked to undo what it never did."""
         self._undo(self._at("reserve"), cycle, pod, node_name)
 
     def _undo(self, plugins: list[Any], cycle: Cycle, pod: PodView, node_name: str) -> None:

@@ -128,7 +128,8 @@ class SchedulingQueue:
         self._backoff = _Heap()
         self._parked = _Pool()
         self._gated: dict[str, QueuedPod] = {}
-        self._in_flight: set[str] = set()
+        self._in_flight: dict[str, bool] = {}
+        """Popped pods, and whether one changed since in a way that may help it."""
         self._uninterested: dict[ClusterEvent, frozenset[str]] = {}
         self._cycle = 0
         self._move_cycle = -1
@@ -147,27 +148,28 @@ class SchedulingQueue:
         queued = self._active.pop()
         queued.attempts += 1
         self._cycle += 1
-        self._in_flight.add(queued.pod.uid)
+        self._in_flight[queued.pod.uid] = False
         return queued
 
     def done(self, uid: str) -> None:
         """The popped pod needs the queue no more (bound, or deleted)."""
-        self._in_flight.discard(uid)
+        self._in_flight.pop(uid, None)
 
     def requeue(self, queued: QueuedPod, now: int, *, plugins: frozenset[str], cycle: int | None = None) -> None:
         """A popped pod could not be placed (upstream: AddUnschedulableIfNotPresent).
 
         ``plugins`` rejected it; none means an error, which is retried after back-off without waiting for an event. So
-        is a pod during whose attempt (begun at queue ``cycle``) an event arrived that may have come too late for it.
+        is a pod during whose attempt (begun at queue ``cycle``) it changed, or an event arrived that may have come too
+        late for it.
         """
         uid = queued.pod.uid
-        self._in_flight.discard(uid)
+        changed = self._in_flight.pop(uid, False)
         if self._holds(uid):
             return
         queued.queued_at = now
         queued.plugins = plugins
         attempt_cycle = self._cycle if cycle is None else cycle
-        if self._move_cycle >= attempt_cycle or not plugins:
+        if self._move_cycle >= attempt_cycle or changed or not plugins:
             self._backoff.push(self._backoff_ends(queued), queued)
         else:
             self._parked.put(queued)
@@ -191,6 +193,8 @@ class SchedulingQueue:
         if parked is None:
             if uid not in self._in_flight:
                 self.add(pod, now)
+            elif may_help:
+                self._in_flight[uid] = True
             return
         parked.pod = pod
         if may_help:
@@ -202,7 +206,7 @@ class SchedulingQueue:
         self._active.remove(uid)
         self._backoff.remove(uid)
         self._take(uid)
-        self._in_flight.discard(uid)
+        self._in_flight.pop(uid, None)
 
     def activate(self, uids: Iterable[str]) -> None:
         """Move waiting pods straight to the active queue, whatever back-off remains (upstream: Activate)."""

@@ -60,9 +60,9 @@ class LabelColumns:
         for column in self._columns.values():
             column.ids[row] = ABSENT
         for key, value in labels.items():
-            column = self._columns.get(key)
-            if column is None:
-                column = self._columns[key] = LabelColumn(self._capacity)
+            if key not in self._columns:
+                self._columns[key] = LabelColumn(self._capacity)
+            column = self._columns[key]
             column.ids[row] = column.values.id(value)
 
     def grow(self, capacity: int) -> None:

@@ -98,12 +98,14 @@ class NodeView:
 
     def free(self, resource: str) -> Int64Array:
         """allocatable - requested, int64[n]: without the incoming pod; negative on an overcommitted node."""
-        return self.allocatable(resource) - self.requested(resource)
+        free: Int64Array = self.allocatable(resource) - self.requested(resource)
+        return free
 
     def nonzero_requested(self, resource: str) -> Int64Array:
         """Requested cpu or memory where containers that request none count 100m / 200 MiB, int64[n]."""
         self.reads |= USAGE
-        return self._table.nonzero[_NONZERO_ROW[resource]][self._select]
+        requested: Int64Array = self._table.nonzero[_NONZERO_ROW[resource]][self._select]
+        return requested
 
     def _zeros(self) -> Int64Array:
         return np.zeros(self._n, dtype=np.int64)
@@ -158,7 +160,8 @@ class DeviceView:
     def milli_free(self) -> Int64Array:
         """Free milli summed over the node's devices, int64[n]."""
         free = self.free
-        return np.where(free == NO_DEVICE, 0, free).sum(axis=1)
+        total: Int64Array = np.where(free == NO_DEVICE, 0, free).sum(axis=1)
+        return total
 
     @property
     def count(self) -> Int64Array:

@@ -49,9 +49,7 @@ def framework(
     seed: int = 0,
     tie_break: TieBreak = TieBreak.NAME,
 ) -> Framework:
-    return Framework(
-        profile(*classes, weights=weights, percentage=percentage), table, seed=seed, tie_break=tie_break
-    )
+    return Framework(profile(*classes, weights=weights, percentage=percentage), table, seed=seed, tie_break=tie_break)
 
 
 def table_of(nodes: Iterable[Node | str]) -> NodeTable:

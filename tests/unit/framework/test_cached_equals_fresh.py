@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 
 from ksched.framework import (
@@ -144,6 +145,17 @@ class FloatMaximum:
         return nodes.nonzero_requested("memory") / (GIB + pod.request("memory"))
 
 
+class BigNodes:
+    """Reads nothing that pods change: only which nodes are feasible moves its normaliser."""
+
+    name = "BigNodes"
+    node_local = True
+    normalizer = MinMaxNormalizer()
+
+    def score(self, cycle, pod, nodes):
+        return nodes.allocatable("cpu")
+
+
 class RankedImages:
     """Local with a normalize_score of its own, which reads the pod; images depend on other nodes."""
 
@@ -185,7 +197,7 @@ class Rank:
 
 
 FILTERS = (Fits, NarrowTaints, LooksCloser, SkipsSome, Narrows, Whim)
-SCORES = (LeastCpu, PodsReversed, FreeMemoryFloat, FloatMaximum, RankedImages, Devices, Rank)
+SCORES = (LeastCpu, PodsReversed, FreeMemoryFloat, FloatMaximum, BigNodes, RankedImages, Devices, Rank)
 
 
 def record(decision: Any) -> tuple[Any, ...]:
@@ -220,16 +232,26 @@ def first_rejections(explanation: Any) -> Counter[tuple[str, str, bool]]:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 def test_a_decision_does_not_depend_on_what_was_decided_before(choose: Drawn) -> None:
+    story(choose, most_nodes=7, most_changes=3)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_nor_in_clusters_where_some_but_not_most_rows_change(seed: int) -> None:
+    story(clusters.Seeded(seed), most_nodes=60, most_changes=12)
+
+
+def story(choose: clusters.Chooser, *, most_nodes: int, most_changes: int) -> None:
+    """Decide, change the cluster, decide again."""
     chosen = [cls for cls in (*FILTERS, *SCORES) if choose.pick((True, True, False))]
     if choose.pick((False, True)):
         chosen.reverse()
     made = profile(*chosen, weights={cls.name: choose.integer(1, 3) for cls in chosen})
-    world = clusters.world(choose, most_nodes=7, most_pods=6)
+    world = clusters.world(choose, most_nodes=most_nodes, most_pods=most_nodes)
     table = world.table()
     templates = [clusters.pod(choose, f"t{i}") for i in range(3)]
     remembering = Framework(made, table, seed=3)
     for step in range(choose.integer(2, 10)):
-        for _ in range(choose.integer(0, 3)):
+        for _ in range(choose.integer(0, most_changes)):
             world.change(choose, table)
         template = choose.pick(templates)
         name = f"incoming{step}"

@@ -342,6 +342,16 @@ def test_an_update_of_an_unknown_pod_adds_it_and_of_one_in_flight_does_not() -> 
     assert where(q) == {"p": "active"}
 
 
+@pytest.mark.parametrize(("may_help", "place"), [(True, "backoff"), (False, "unschedulable")])
+def test_a_pod_that_changed_during_its_attempt_is_retried_if_that_may_help(may_help: bool, place: str) -> None:
+    q = queue()
+    q.add(pod("p"), 0)
+    queued = q.pop()
+    q.update(pod("p"), 1, may_help=may_help)
+    q.requeue(queued, 2, plugins=frozenset({"Fit"}))
+    assert where(q) == {"p": place}
+
+
 @pytest.mark.parametrize("place", ["active", "backoff", "unschedulable", "gated"])
 def test_a_deleted_pod_is_nowhere(place: str) -> None:
     q = queue()

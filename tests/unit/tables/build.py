@@ -8,7 +8,15 @@ from ksched.tables import HostPort, NodeTable, NodeView, PodView
 from ksched.testing.factories import make_node, make_pod
 
 LABELS = ("kubernetes.io/hostname", "disktype", "topology.kubernetes.io/zone", "generation", "pool")
-RESOURCES = ("cpu", "memory", "ephemeral-storage", "pods", "example.com/fpga", "alibabacloud.com/gpu-milli", "never/seen")
+RESOURCES = (
+    "cpu",
+    "memory",
+    "ephemeral-storage",
+    "pods",
+    "example.com/fpga",
+    "alibabacloud.com/gpu-milli",
+    "never/seen",
+)
 IMAGES = ("app:1", "web:2", "train:latest", "tiny:1")
 PORTS = (80, 443)
 

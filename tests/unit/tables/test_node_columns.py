@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ksched.objects import Pod
-from ksched.tables import HostPort, ImageState, NodeTable, NodeView
+from ksched.objects import Pod, parse
+from ksched.tables import HostPort, ImageState, NodeTable, NodeView, PodView
 from ksched.testing.factories import make_node
 
 from .build import pod, row_of, shown, table_of
@@ -21,7 +21,8 @@ SAYS_OF_A_NODE = [
     ("pod slots are a resource", {"pods": 2}, "allocatable pods", 2),
     ("a resource the node does not have is 0", {"cpu": None}, "allocatable cpu", 0),
     ("a resource nobody ever had is 0", {}, "allocatable never/seen", 0),
-    ("an extended resource is counted in units", {"resources": {"example.com/fpga": 3}}, "allocatable example.com/fpga", 3),
+    ("an extended resource is counted in units",
+     {"resources": {"example.com/fpga": 3}}, "allocatable example.com/fpga", 3),
     ("a label is its value", {"labels": {"disktype": "ssd"}}, "label disktype", "ssd"),
     ("an absent label reads as empty", {}, "label disktype", ""),
     ("an empty label reads as empty", {"labels": {"pool": ""}}, "label pool", ""),
@@ -41,7 +42,9 @@ SAYS_OF_A_NODE = [
 @pytest.mark.parametrize(("sentence", "node", "column", "value"), SAYS_OF_A_NODE, ids=[r[0] for r in SAYS_OF_A_NODE])
 def test_of_a_node(sentence: str, node: dict, column: str, value: object) -> None:
     # Other nodes beside it make sure that columns exist and rows are not confused.
-    other = make_node("other", labels={"disktype": "hdd", "pool": "x"}, taints=["z:NoSchedule"], gpus=4, images={"x": 1})
+    other = make_node(
+        "other", labels={"disktype": "hdd", "pool": "x"}, taints=["z:NoSchedule"], gpus=4, images={"x": 1}
+    )
     table = table_of(other, make_node("it", **node), make_node("last"))
     assert row_of(table, "it")[column] == value
 
@@ -57,7 +60,8 @@ HELD = [
     ("an explicit zero stays zero", [{"cpu": "0"}], "nonzero cpu", 0),
     ("a host port is taken", [{"host_ports": [80]}], "port 80", True),
     ("other ports are not", [{"host_ports": [80]}], "port 443", False),
-    ("an extended resource nobody offers is counted", [{"requests": {"example.com/fpga": 2}}], "free example.com/fpga", -2),
+    ("an extended resource nobody offers is counted",
+     [{"requests": {"example.com/fpga": 2}}], "free example.com/fpga", -2),
     ("a share of a device leaves the rest", [{"gpu_milli": 300}], "device free", [700, 1000]),
     ("shares go where room is least", [{"gpu_milli": 300}, {"gpu_milli": 300}], "device free", [400, 1000]),
     ("a whole device needs a free one", [{"gpu_milli": 300}, {"gpu_milli": 1000}], "device free", [700, 0]),
@@ -119,10 +123,10 @@ def test_an_image_is_known_by_the_size_first_told_and_the_nodes_that_have_it() -
 
 
 def test_the_first_of_two_sizes_a_node_tells_of_one_image_counts() -> None:
-    from ksched.objects import parse
-
     images = [{"names": ["app:1", "app@sha"], "sizeBytes": 5}, {"names": ["app:1"], "sizeBytes": 9}]
-    table = table_of(parse({"kind": "Node", "apiVersion": "v1", "metadata": {"name": "a"}, "status": {"images": images}}))
+    table = table_of(
+        parse({"kind": "Node", "apiVersion": "v1", "metadata": {"name": "a"}, "status": {"images": images}})
+    )
     assert NodeView(table).image("app:1") == ImageState(5, 1)
 
 
@@ -230,7 +234,9 @@ def test_memory_of_pods_and_nodes_gone_is_given_back() -> None:
 
 
 def test_a_pod_keeps_what_a_manifest_said_of_it() -> None:
-    view = pod("p", namespace="team", annotations={"ksched.dev/workload": "w", "batch.kubernetes.io/job-completion-index": "7"})
+    view = pod(
+        "p", namespace="team", annotations={"ksched.dev/workload": "w", "batch.kubernetes.io/job-completion-index": "7"}
+    )
     assert (view.name, view.namespace, view.key, view.workload, view.index) == ("p", "team", "team/p", "w", 7)
 
 
@@ -238,7 +244,8 @@ PODS = [
     ("a pod without a namespace is in default", Pod.model_validate({"metadata": {"name": "p"}}), "key", "default/p"),
     ("a pod without uid is known by its key", Pod.model_validate({"metadata": {"name": "p"}}), "uid", "default/p"),
     ("a pod without priority has 0", pod().pod, "priority", 0),
-    ("an index that is no number is 0", pod(annotations={"batch.kubernetes.io/job-completion-index": "x"}).pod, "index", 0),
+    ("an index that is no number is 0",
+     pod(annotations={"batch.kubernetes.io/job-completion-index": "x"}).pod, "index", 0),
     ("a bare pod has no owner", pod().pod, "owner", None),
     ("an image without a tag means the latest", pod(images=["a", "r:5000/b", "c:1"]).pod, "images",
      ("a:latest", "r:5000/b:latest", "c:1")),
@@ -247,6 +254,4 @@ PODS = [
 
 @pytest.mark.parametrize(("sentence", "made", "attribute", "value"), PODS, ids=[r[0] for r in PODS])
 def test_of_a_pod(sentence: str, made: Pod, attribute: str, value: object) -> None:
-    from ksched.tables import PodView
-
     assert getattr(PodView(made), attribute) == value
