@@ -1,0 +1,252 @@
+"""Tables ``pods`` and ``nodes``: a row for every pod and every node that ever existed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ksched.experiments.columns import NEVER, Integers, Labels
+from ksched.objects import CPU, MEMORY, Node, Pod, amount, node_devices
+from ksched.objects.resources import PODS
+from ksched.tables import NodeTable, PodView
+
+ZONE_LABEL = "topology.kubernetes.io/zone"
+_PREEMPTED = "PreemptionByScheduler"
+"""Reason of the DisruptionTarget condition that kube-scheduler sets on its victims."""
+
+
+class PodLog:
+    """One row per pod, in order of creation. Only pods that live are looked up; the rest is columns."""
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+        self._workload = Labels()
+        self._index = Integers()
+        self._incarnation = Integers()
+        self._t_create = Integers()
+        self._t_scheduled = Integers(nullable=True)
+        self._t_running = Integers(nullable=True)
+        self._t_finished = Integers(nullable=True)
+        self._t_deleted = Integers(nullable=True)
+        self._node = Labels()
+        self._outcome = Labels()
+        self._reason = Labels()
+        self._attempts = Integers()
+        self._cpu = Integers()
+        self._memory = Integers()
+        self._gpu_milli = Integers()
+        self._gpu_count = Integers()
+        self._priority = Integers()
+        self._row: dict[str, int] = {}
+        self._incarnations: dict[tuple[str, int], int] = {}
+        self.pending = 0
+        """Pods that exist and have no node."""
+        self.running = 0
+        """Pods that have a node and have not ended."""
+        self.scheduled = 0
+        """Pods that ever got a node."""
+        self.endless: set[str] = set()
+        """Workloads whose pods run until they are deleted, and nobody will."""
+        self._running_endless = 0
+        self.on_moved: Callable[[], object] = _nothing
+        """Called after a pod got a node, ended or was deleted."""
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @property
+    def busy(self) -> int:
+        """Pods that have a node and will leave it."""
+        return self.running - self._running_endless
+
+    def added(self, pod: Pod, t_us: int) -> None:
+        """A pod was created."""
+        view = PodView(pod)
+        key = (view.workload, view.index)
+        incarnation = self._incarnations.get(key, 0)
+        self._incarnations[key] = incarnation + 1
+        self._row[view.uid] = len(self._names)
+        self._names.append(view.key)
+        self._workload.append(view.workload)
+        self._index.append(view.index)
+        self._incarnation.append(incarnation)
+        self._t_create.append(t_us)
+        for column in (self._t_scheduled, self._t_running, self._t_finished, self._t_deleted):
+            column.append(NEVER)
+        self._node.append(None)
+        self._outcome.append("gated" if pod.spec.scheduling_gates else "pending")
+        self._reason.append(None)
+        self._attempts.append(0)
+        self._cpu.append(view.request(CPU))
+        self._memory.append(view.request(MEMORY))
+        self._gpu_milli.append(view.gpu.total_milli if view.gpu else 0)
+        self._gpu_count.append(view.gpu.count if view.gpu else 0)
+        self._priority.append(view.priority)
+        self.pending += 1
+        if pod.spec.node_name:
+            self.changed(pod, t_us)
+
+    def request(self, row: int) -> tuple[int, int, int]:
+        """What a pod requests: millicores, bytes, milli-GPU."""
+        return self._cpu[row], self._memory[row], self._gpu_milli[row]
+
+    def changed(self, pod: Pod, t_us: int) -> None:
+        """A pod was bound, or its status moved on."""
+        row = self._row.get(pod.metadata.uid or "")
+        if row is None:
+            return
+        if pod.spec.node_name and self._t_scheduled[row] == NEVER:
+            self._t_scheduled[row] = t_us
+            self._node[row] = pod.spec.node_name
+            self._outcome[row] = "scheduled"
+            self._reason[row] = None
+            self.pending -= 1
+            self.running += 1
+            self.scheduled += 1
+            self._running_endless += self._is_endless(row)
+            self.on_moved()
+        phase = pod.status.phase
+        if phase == "Running" and self._t_running[row] == NEVER:
+            self._t_running[row] = t_us
+        elif phase in ("Succeeded", "Failed") and self._t_finished[row] == NEVER:
+            self._t_finished[row] = t_us
+            self._left(row)
+            # A pod that was told to stop ends as Failed too; that is no failure.
+            if phase == "Failed" and not pod.metadata.deletion_timestamp:
+                self._outcome[row] = "failed"
+                self._reason[row] = pod.status.reason
+        if pod.metadata.deletion_timestamp and _is_preempted(pod):
+            self._outcome[row] = "preempted"
+
+    def deleted(self, pod: Pod, t_us: int) -> None:
+        """A pod is gone from the api-server."""
+        row = self._row.pop(pod.metadata.uid or "", None)
+        if row is None:
+            return
+        self._t_deleted[row] = t_us
+        if self._t_finished[row] == NEVER:
+            self._left(row)
+
+    def _left(self, row: int) -> None:
+        if self._t_scheduled[row] == NEVER:
+            self.pending -= 1
+        else:
+            self.running -= 1
+            self._running_endless -= self._is_endless(row)
+        self.on_moved()
+
+    def _is_endless(self, row: int) -> bool:
+        return bool(self.endless) and self._workload[row] in self.endless
+
+    def attempted(self, pod: PodView, attempt: int, reason: str | None) -> None:
+        """The scheduler tried to place a pod; ``reason`` says why it could not."""
+        row = self._row.get(pod.uid)
+        if row is None:
+            return
+        self._attempts[row] = attempt
+        if reason is not None:
+            self._outcome[row] = "unschedulable"
+            self._reason[row] = reason
+
+    def to_arrow(self, *, can_end: bool) -> pa.Table:
+        """The table ``pods``. ``can_end``: whether pods of this run end at all, so that living ones are censored."""
+        finished, deleted = self._t_finished.to_arrow(), self._t_deleted.to_arrow()
+        alive = pc.and_(pc.is_null(finished), pc.is_null(deleted))
+        i32 = pa.int32()
+        return pa.table(
+            {
+                "pod": pa.array(self._names, pa.string()),
+                "workload": self._workload.to_strings(),
+                "index": self._index.to_arrow(i32),
+                "incarnation": self._incarnation.to_arrow(i32),
+                "t_create_us": self._t_create.to_arrow(),
+                "t_scheduled_us": self._t_scheduled.to_arrow(),
+                "t_running_us": self._t_running.to_arrow(),
+                "t_finished_us": finished,
+                "t_deleted_us": deleted,
+                "node": self._node.to_strings(),
+                "outcome": self._outcome.to_arrow(),
+                "reason": self._reason.to_strings(),
+                "attempts": self._attempts.to_arrow(i32),
+                "cpu_milli": self._cpu.to_arrow(),
+                "memory_b": self._memory.to_arrow(),
+                "gpu_milli": self._gpu_milli.to_arrow(),
+                "gpu_count": self._gpu_count.to_arrow(i32),
+                "priority": self._priority.to_arrow(i32),
+                "censored": alive if can_end else pa.array([False] * len(self), pa.bool_()),
+            }
+        )
+
+
+def _nothing() -> None:
+    return
+
+
+def _is_preempted(pod: Pod) -> bool:
+    return any(c.type == "DisruptionTarget" and c.reason == _PREEMPTED for c in pod.status.conditions)
+
+
+class NodeLog:
+    """One row per lifetime of a node, in order of joining."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[Node, int]] = []
+        self._removed: dict[int, int] = {}
+        self._row: dict[str, int] = {}
+
+    def added(self, node: Node, t_us: int) -> None:
+        """A node joined."""
+        self._row[node.name] = len(self._rows)
+        self._rows.append((node, t_us))
+
+    def deleted(self, node: Node, t_us: int) -> None:
+        """A node left."""
+        row = self._row.pop(node.name, None)
+        if row is not None:
+            self._removed[row] = t_us
+
+    def to_arrow(self, table: NodeTable) -> pa.Table:
+        """The table ``nodes``; what is requested at the end comes from the scheduler's ``table``."""
+        nodes = [node for node, _ in self._rows]
+        devices = [node_devices(node) for node in nodes]
+        final = [self._final(row, node.name, table) for row, node in enumerate(nodes)]
+
+        def column(values: list[int], kind: pa.DataType | None = None) -> pa.Array:
+            return pa.array(values, kind or pa.int64())
+
+        return pa.table(
+            {
+                "node": pa.array([node.name for node in nodes], pa.string()),
+                "t_add_us": column([t for _, t in self._rows]),
+                "t_remove_us": pa.array([self._removed.get(row) for row in range(len(nodes))], pa.int64()),
+                "cpu_milli": column([_allocatable(node, CPU) for node in nodes]),
+                "memory_b": column([_allocatable(node, MEMORY) for node in nodes]),
+                "pods": column([_allocatable(node, PODS) for node in nodes]),
+                "gpu_count": column([d.count for d in devices], pa.int32()),
+                "gpu_model": pa.array([d.model for d in devices], pa.string()),
+                "zone": pa.array([node.metadata.labels.get(ZONE_LABEL, "") for node in nodes], pa.string()),
+                "final_cpu_milli": column([f[0] for f in final]),
+                "final_memory_b": column([f[1] for f in final]),
+                "final_pods": column([f[2] for f in final]),
+                "final_gpu_milli": column([f[3] for f in final]),
+            }
+        )
+
+    def _final(self, row: int, name: str, table: NodeTable) -> tuple[int, int, int, int]:
+        """Requested cpu, memory, pods and milli-GPU at the end; zero for a node that left."""
+        if row in self._removed or name not in table.index:
+            return (0, 0, 0, 0)
+        pods = list(table.pods_on(name))
+        return (
+            sum(placed.pod.request(CPU) for placed in pods),
+            sum(placed.pod.request(MEMORY) for placed in pods),
+            len(pods),
+            sum(placed.pod.gpu.total_milli for placed in pods if placed.pod.gpu),
+        )
+
+
+def _allocatable(node: Node, resource: str) -> int:
+    quantity = node.status.allocatable.get(resource)
+    return 0 if quantity is None else amount(resource, quantity)

@@ -1,0 +1,151 @@
+"""The recorder: watches the api-server and the scheduler, changes nothing, and ends up with the result tables.
+
+It listens at the api-server's own watch cache, so it sees every change at the moment it is committed, whatever
+latencies clients have, and costs the simulated cluster nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ksched.cluster.apiserver.cacher import ADDED, DELETED, MODIFIED, WatchEvent
+from ksched.cluster.apiserver.selection import Selection
+from ksched.cluster.apiserver.server import ApiServer
+from ksched.experiments.columns import Integers
+from ksched.experiments.decision_log import DecisionLog, EventLog, main_reason
+from ksched.experiments.pod_log import NodeLog, PodLog
+from ksched.experiments.samples import RESOURCES, ClusterState, Shape, StateSampler
+from ksched.framework import Decision
+from ksched.objects import Node, Pod
+from ksched.tables import NodeTable
+
+_WORDS_KEPT = 4096
+_BIRTH = 1
+"""The first revision of an etcd: a watch from there sees everything."""
+
+
+class SampleLog:
+    """Table ``samples``: the state of the cluster at some moments of the run."""
+
+    def __init__(self) -> None:
+        self._counts = {name: Integers() for name in _COUNTS}
+        self._states: list[ClusterState] = []
+        self._arrived: list[npt.NDArray[np.float64]] = []
+
+    def append(self, counts: Mapping[str, int], arrived: npt.NDArray[np.float64], state: ClusterState) -> None:
+        """One sample; ``arrived`` float64[3] is demand so far over capacity."""
+        for name in _COUNTS:
+            self._counts[name].append(counts[name])
+        self._arrived.append(arrived)
+        self._states.append(state)
+
+    def to_arrow(self) -> pa.Table:
+        """The table ``samples``."""
+        columns = {"seq": pa.array(range(len(self._states)), pa.int64())}
+        columns |= {name: column.to_arrow() for name, column in self._counts.items()}
+        for i, resource in enumerate(RESOURCES):
+            columns[f"arrived_{resource}"] = pa.array([float(a[i]) for a in self._arrived], pa.float64())
+        for measure in ClusterState._fields:
+            for i, resource in enumerate(RESOURCES):
+                values = [getattr(state, measure)[i] for state in self._states]
+                columns[f"{measure}_{resource}"] = pa.array(values, pa.float64())
+        return pa.table(columns)
+
+
+_COUNTS = ("t_us", "arrived_pods", "pending_pods", "running_pods", "scheduled_pods", "failed_pods")
+
+
+class Recorder:
+    """Fills the result tables of one run."""
+
+    def __init__(self, api: ApiServer, table: NodeTable, shapes: Mapping[Shape, int]) -> None:
+        self._kernel = api.kernel
+        self._table = table
+        self._sampler = StateSampler(table, shapes)
+        self.pods = PodLog()
+        self.nodes = NodeLog()
+        self.decisions = DecisionLog()
+        self.events = EventLog()
+        self.samples = SampleLog()
+        self.demand: npt.NDArray[np.int64] = np.zeros(len(RESOURCES), dtype=np.int64)
+        """What arrived so far: millicores, bytes, milli-GPU."""
+        self._words: dict[tuple[int, int, tuple[str, ...]], tuple[str, str]] = {}
+        self._last_sample = (-1, 0, 0)
+        self.failed = 0
+        """Pods given up after a failed attempt (inflate)."""
+        api.watch(Pod, Selection("Pod"), _BIRTH, self._pod_changed)
+        api.watch(Node, Selection("Node"), _BIRTH, self._node_changed)
+
+    @property
+    def now_us(self) -> int:
+        """Virtual time in microseconds."""
+        return self._kernel.now // 1000
+
+    def _pod_changed(self, event: WatchEvent) -> None:
+        t_us = self._kernel.now // 1000
+        if event.type == MODIFIED:
+            self.pods.changed(event.object, t_us)
+        elif event.type == ADDED:
+            pod: Pod = event.object
+            before = len(self.pods)
+            self.pods.added(pod, t_us)
+            self.demand += self.pods.request(before)
+        elif event.type == DELETED:
+            self.pods.deleted(event.object, t_us)
+
+    def _node_changed(self, event: WatchEvent) -> None:
+        t_us = self._kernel.now // 1000
+        if event.type == ADDED:
+            self.nodes.added(event.object, t_us)
+        elif event.type == DELETED:
+            self.nodes.deleted(event.object, t_us)
+
+    def decided(self, decision: Decision) -> None:
+        """The scheduler's hook: one scheduling attempt."""
+        rejections = self.decisions.append(decision)
+        if decision.node is not None:
+            self.pods.attempted(decision.pod, decision.attempt, None)
+            return
+        # Waiting pods are tried again and again with the same answer; it is spelled out once.
+        key = (decision.nodes, rejections, decision.pre_filter_reasons)
+        words = self._words.get(key)
+        if words is None:
+            if len(self._words) >= _WORDS_KEPT:
+                self._words.clear()
+            words = self._words[key] = (main_reason(decision.rejections) or "no node", decision.message())
+        self.pods.attempted(decision.pod, decision.attempt, words[0])
+        self.events.append(decision.time_ns // 1000, "Pod", decision.pod.key, "FailedScheduling", words[1])
+
+    def final_sample(self) -> None:
+        """Measure the cluster at the end, unless the last sample saw just that."""
+        if self._last_sample != (self.now_us, len(self.decisions), self.pods.running):
+            self.sample()
+
+    def sample(self) -> None:
+        """Measure the cluster now."""
+        self._last_sample = (self.now_us, len(self.decisions), self.pods.running)
+        capacity = self._sampler.capacity()
+        arrived = np.divide(self.demand, capacity, out=np.zeros(len(RESOURCES)), where=capacity > 0)
+        counts = {
+            "t_us": self.now_us,
+            "arrived_pods": len(self.pods),
+            "pending_pods": self.pods.pending,
+            "running_pods": self.pods.running,
+            "scheduled_pods": self.pods.scheduled,
+            "failed_pods": self.failed,
+        }
+        self.samples.append(counts, arrived, self._sampler.measure())
+
+    def tables(self, *, can_end: bool) -> dict[str, pa.Table]:
+        """The result tables by name. ``can_end``: see PodLog.to_arrow."""
+        return {
+            "pods": self.pods.to_arrow(can_end=can_end),
+            "nodes": self.nodes.to_arrow(self._table),
+            "decisions": self.decisions.to_arrow(),
+            "samples": self.samples.to_arrow(),
+            "events": self.events.to_arrow(),
+        }

@@ -1,0 +1,145 @@
+"""The state of the cluster as a few numbers: allocation, imbalance and stranded capacity per resource.
+
+Everything is computed from the columns of the scheduler's NodeTable. What a node strands is kept per node and computed
+again only for nodes whose pods changed since the last sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ksched.objects import CPU, MEMORY
+from ksched.tables import NODE, USAGE, WHOLE, NodeTable
+
+Ints = npt.NDArray[np.int64]
+
+RESOURCES = ("cpu", "memory", "gpu")
+MAX_SHAPES = 1000
+"""A trace with more distinct request shapes is judged by its most frequent ones."""
+
+
+class Shape(NamedTuple):
+    """What a pod requests: cpu in millicores, memory in bytes, GPUs as devices x milli of each, models allowed."""
+
+    cpu_milli: int
+    memory_b: int
+    gpu_count: int = 0
+    gpu_milli: int = 0
+    models: tuple[str, ...] = ()
+
+
+class ClusterState(NamedTuple):
+    """Per resource of RESOURCES, each 0..1 of the cluster's capacity (imbalance: standard deviation over nodes)."""
+
+    allocated: tuple[float, ...]
+    imbalance: tuple[float, ...]
+    stranded: tuple[float, ...]
+
+
+class StateSampler:
+    """Measures a NodeTable. ``shapes`` is how often each request shape occurs in the trace."""
+
+    def __init__(self, table: NodeTable, shapes: Mapping[Shape, int]) -> None:
+        self._table = table
+        # Most frequent first; equal counts in the shapes' own order, so that the cut does not depend on the input's.
+        common = sorted(shapes.items(), key=lambda item: (-item[1], item[0]))[:MAX_SHAPES]
+        self._shapes = _ShapeColumns([shape for shape, _ in common])
+        self._counts: Ints = np.array([count for _, count in common], dtype=np.int64)
+        self._unfit: Ints = np.zeros(0, dtype=np.int64)
+        self._structure = -1
+        self._position = 0
+        self._node_position = 0
+
+    def capacity(self) -> Ints:
+        """Capacity of all nodes, int64[3]: millicores, bytes, milli-GPU."""
+        table, n = self._table, self._table.n
+        return np.array(
+            [
+                table.allocatable[table.resource_row(CPU), :n].sum(),
+                table.allocatable[table.resource_row(MEMORY), :n].sum(),
+                table.devices.count[:n].sum() * WHOLE,
+            ],
+            dtype=np.int64,
+        )
+
+    def measure(self) -> ClusterState:
+        """The state now. An empty cluster, or one without a resource, gives zeros."""
+        unfit = self._unfit_counts() / max(int(self._counts.sum()), 1)
+        allocated, imbalance, stranded = [], [], []
+        for capacity, free in self._capacity_and_free():
+            total = int(capacity.sum())
+            used = capacity - free
+            allocated.append(int(used.sum()) / total if total else 0.0)
+            has = capacity > 0
+            imbalance.append(float(np.std(used[has] / capacity[has])) if total else 0.0)
+            # An overcommitted node strands nothing. A sum, not a dot product: BLAS may add in any order.
+            stranded.append(float((np.maximum(free, 0) * unfit).sum()) / total if total else 0.0)
+        return ClusterState(tuple(allocated), tuple(imbalance), tuple(stranded))
+
+    def _capacity_and_free(self) -> list[tuple[Ints, Ints]]:
+        table, n = self._table, self._table.n
+        columns = []
+        for resource in (CPU, MEMORY):
+            row = table.resource_row(resource)
+            capacity = table.allocatable[row, :n]
+            columns.append((capacity, capacity - table.requested[row, :n]))
+        free = np.maximum(table.devices.free[:, :n], 0).sum(axis=0)
+        columns.append((table.devices.count[:n] * WHOLE, free))
+        return columns
+
+    def _unfit_counts(self) -> Ints:
+        """Per node how many of the trace's pods would not fit there now, int64[n]."""
+        table = self._table
+        rows = None
+        if self._structure == table.structure and self._node_position == table.logs[NODE].position:
+            rows = table.logs[USAGE].since(self._position)
+        if rows is None:
+            rows = np.arange(table.n, dtype=np.intp)
+            self._unfit = np.zeros(table.n, dtype=np.int64)
+        self._structure = table.structure
+        self._node_position = table.logs[NODE].position
+        self._position = table.logs[USAGE].position
+        # In blocks, so that many nodes times many shapes never stand in memory at once.
+        for start in range(0, len(rows), 256):
+            block = rows[start : start + 256]
+            self._unfit[block] = (~self._shapes.fit(table, block)).astype(np.int64) @ self._counts
+        return self._unfit
+
+
+class _ShapeColumns:
+    """Shapes as columns; what they want of devices is evaluated once per distinct demand."""
+
+    def __init__(self, shapes: list[Shape]) -> None:
+        self._cpu = np.array([s.cpu_milli for s in shapes], dtype=np.int64)
+        self._memory = np.array([s.memory_b for s in shapes], dtype=np.int64)
+        demands = sorted({(s.gpu_count, s.gpu_milli, s.models) for s in shapes})
+        order = {demand: i for i, demand in enumerate(demands)}
+        self._demand_of = np.array([order[s.gpu_count, s.gpu_milli, s.models] for s in shapes], dtype=np.intp)
+        self._counts = np.array([count for count, _, _ in demands], dtype=np.int64)
+        self._millis = np.array([milli for _, milli, _ in demands], dtype=np.int64)
+        self._models = [models for _, _, models in demands]
+        self._allowed: npt.NDArray[np.bool_] = np.zeros((0, len(demands)), dtype=np.bool_)
+
+    def fit(self, table: NodeTable, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+        """Which shape fits on which node, bool[rows, shapes]."""
+        cpu, memory = table.resource_row(CPU), table.resource_row(MEMORY)
+        cpu_free = table.allocatable[cpu, rows] - table.requested[cpu, rows]
+        memory_free = table.allocatable[memory, rows] - table.requested[memory, rows]
+        fits: npt.NDArray[np.bool_] = cpu_free[:, None] >= self._cpu
+        fits &= memory_free[:, None] >= self._memory
+        fits &= self._devices_fit(table, rows)[:, self._demand_of]
+        return fits
+
+    def _devices_fit(self, table: NodeTable, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+        devices = table.devices
+        if len(self._allowed) != len(devices.models):
+            self._allowed = np.array(
+                [[not models or model in models for models in self._models] for model in devices.models.values]
+            )
+        enough = np.count_nonzero(devices.free[:, rows, None] >= self._millis, axis=0) >= self._counts
+        fits: npt.NDArray[np.bool_] = enough & self._allowed[devices.model_ids[rows]]
+        return fits
