@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ksched.framework import Framework as Framework
     from ksched.framework import Status as Status
     from ksched.framework import load_configuration as load_configuration
-    from ksched.framework.explain import explain_objects as explain
+    from ksched.framework.explain import explain_objects as explain  # noqa: F401 (public under its shorter name)
     from ksched.objects import read_manifests as read_manifests
     from ksched.report import open_results as open_results
     from ksched.tables import NodeTable as NodeTable

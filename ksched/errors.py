@@ -54,7 +54,7 @@ def nearest(name: str, candidates: Iterable[str]) -> str | None:
 
 
 def invalid(error: ValidationError, model: type[BaseModel], *, where: str | None = None) -> InputError:
-    """The first problem pydantic found with a user's data as an InputError: dotted path, what was expected, nearest key."""
+    """The first problem pydantic found with a user's data: dotted path, what was expected, nearest key."""
     first = error.errors()[0]
     location = first["loc"]
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")

@@ -15,4 +15,6 @@ class FreeMemory:
 
     def score(self, cycle: Cycle, pod: PodView, nodes: NodeView) -> Int64Array:
         """Percent of memory free, int64[n]; 0 on a node that is overcommitted or has no memory."""
-        return 100 * nodes.free("memory").clip(0) // nodes.allocatable("memory").clip(1)
+        free: Int64Array = nodes.free("memory").clip(0)
+        allocatable: Int64Array = nodes.allocatable("memory").clip(1)
+        return 100 * free // allocatable
