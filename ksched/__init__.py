@@ -11,13 +11,13 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ksched.experiments import compare as compare
     from ksched.experiments import run_experiment as run_experiment
     from ksched.framework import Framework as Framework
     from ksched.framework import Status as Status
     from ksched.framework import load_configuration as load_configuration
     from ksched.framework.explain import explain_objects as explain  # noqa: F401 (public under its shorter name)
     from ksched.objects import read_manifests as read_manifests
+    from ksched.report import compare as compare
     from ksched.report import open_results as open_results
     from ksched.tables import NodeTable as NodeTable
     from ksched.testing import check_plugin as check_plugin
@@ -30,7 +30,7 @@ _PUBLIC = {
     "NodeTable": "ksched.tables:NodeTable",
     "Status": "ksched.framework:Status",
     "check_plugin": "ksched.testing:check_plugin",
-    "compare": "ksched.experiments:compare",
+    "compare": "ksched.report:compare",
     "explain": "ksched.framework.explain:explain_objects",
     "load_configuration": "ksched.framework:load_configuration",
     "load_trace": "ksched.traces:load_trace",

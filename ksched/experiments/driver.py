@@ -42,6 +42,11 @@ QUIET = 60 * SECOND
 
 def simulate(spec: RunSpec, progress: Progress) -> RunOutput:
     """Do one run. InputError when trace or policy are not what the plan saw."""
+    with _rare_collections():
+        return _simulate(spec, progress)
+
+
+def _simulate(spec: RunSpec, progress: Progress) -> RunOutput:
     trace = _load(spec.trace_source, spec.data)
     assert spec.scheduler is not None
     configuration = spec.scheduler.load()
@@ -51,8 +56,7 @@ def simulate(spec: RunSpec, progress: Progress) -> RunOutput:
     replay = make_replay(trace, spec.config["replay"], spec.seed)
     driver = _DRIVERS[replay.mode](cluster, recorder, replay, spec.config["replay"], progress)
     driver.set_up(trace)
-    with _rare_collections():
-        driver.run()
+    driver.run()
     ends = replay.mode == "timestamp"
     return RunOutput(
         tables=recorder.tables(can_end=ends),
@@ -64,11 +68,14 @@ def simulate(spec: RunSpec, progress: Progress) -> RunOutput:
 
 @contextmanager
 def _rare_collections() -> Iterator[None]:
-    """A run makes few reference cycles and keeps many objects; looking for cycles as often as usual costs a tenth."""
+    """A run keeps many objects and makes few cycles: the collector would look at millions of them for nothing.
+
+    The run before is one big cycle; it has to be collected before what is there is frozen, or it stays for ever.
+    """
     thresholds = gc.get_threshold()
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 25, 25)
+    gc.set_threshold(500_000, 20, 20)
     try:
         yield
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import threading
@@ -68,9 +67,6 @@ def work(spec: RunSpec, store: ResultStore, simulate: Simulate, progress: Progre
 
 
 def _run(spec: RunSpec, store: ResultStore, simulate: Simulate, progress: Progress) -> Outcome:
-    # Objects of a run are immutable and form no cycles: the collector would look at millions of them for nothing.
-    gc.freeze()
-    gc.set_threshold(500_000, 20, 20)
     wall, cpu = time.perf_counter(), time.process_time()
     try:
         output = simulate(spec, progress)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
+from ksched.cluster.cluster import Cluster
 from ksched.errors import InputError
 from ksched.experiments.driver import simulate
 from ksched.experiments.file import load_experiment
@@ -161,3 +164,14 @@ def test_options_of_another_mode_are_refused(tmp_path):
     make_trace(tmp_path, [{}])
     with pytest.raises(InputError, match="'ratio' does not concern replay mode 'timestamp'"):
         run_one(tmp_path, {"mode": "timestamp", "ratio": 2})
+
+
+def test_a_run_leaves_nothing_behind_for_the_next(tmp_path):
+    make_trace(tmp_path, [{}])
+    thresholds = gc.get_threshold()
+    for _ in range(3):
+        run_one(tmp_path, {"mode": "timestamp"})
+    alive = [each for each in gc.get_objects() if isinstance(each, Cluster)]
+    assert len(alive) <= 1, "only the last run may still wait for the collector"
+    assert gc.get_freeze_count() == 0
+    assert gc.get_threshold() == thresholds
