@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ksched import __version__
-from ksched.cli import explain, init, plugins, profile, report, run, traces
+from ksched.cli import conformance, explain, init, plugins, profile, report, run, traces
 
 app = typer.Typer(
     name="ksched",
@@ -57,6 +57,7 @@ app.command()(report.report)
 app.command()(run.compare)
 app.command()(run.results)
 app.command()(explain.explain)
+app.command()(conformance.conformance)
 app.command()(init.init)
 app.add_typer(traces.app, name="traces")
 app.add_typer(plugins.app, name="plugins")

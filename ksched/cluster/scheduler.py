@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict
 
 from ksched.cluster.apiserver.client import Client
 from ksched.cluster.apiserver.errors import ApiError
+from ksched.cluster.evictions import Evictions, disruption_target, with_condition
+from ksched.cluster.lister_feed import feed
 from ksched.cluster.priorities import SCHEDULE
 from ksched.framework import (
     Action,
@@ -22,6 +24,7 @@ from ksched.framework import (
     Decision,
     Framework,
     Outcome,
+    PostFilterResult,
     QueuedPod,
     QueueOptions,
     SchedulerCache,
@@ -30,14 +33,19 @@ from ksched.framework import (
     Status,
     TieBreak,
 )
+from ksched.framework.admission import admits
 from ksched.framework.events import ASSIGNED_POD_ADD, ASSIGNED_POD_DELETE, ASSIGNED_POD_UPDATE, NODE_ADD
 from ksched.framework.events import NODE as NODE_RESOURCE
-from ksched.objects import Binding, Condition, Node, ObjectMeta, ObjectReference, Pod
+from ksched.framework.listers import Listers
+from ksched.framework.node_order import NodeOrder
+from ksched.framework.nominator import Nominator
+from ksched.objects import Binding, Condition, KubeObject, Node, ObjectMeta, ObjectReference, Pod
 from ksched.objects.gpu import GPU_INDEX_ANNOTATION, format_indices
 from ksched.sim.delays import Constant, Delay, Sampler
 from ksched.sim.kernel import Kernel, Timer
 from ksched.sim.streams import Streams
 from ksched.tables import PodView
+from ksched.tables.affinity_terms import terms_of
 
 SECOND = 1_000_000_000
 # Copies of a validated object cost a tenth of making one.
@@ -46,6 +54,7 @@ _NOT_SCHEDULED = Condition(type="PodScheduled", status="False")
 # As kube-scheduler's own informer: a pod that has finished is as good as gone.
 _NOT_FINISHED = "status.phase!=Succeeded,status.phase!=Failed"
 _NODE_UPDATES: dict[Action, ClusterEvent] = {}
+_NO_NOMINATION = PostFilterResult(Status.unschedulable(), nominated_node="")
 
 
 class SchedulerConfig(BaseModel):
@@ -53,6 +62,8 @@ class SchedulerConfig(BaseModel):
 
     ``decision``: how long one scheduling cycle takes; pods wait for each other that long. ``tie_break``: how one of
     several equally good nodes is chosen. ``candidates``: how many best nodes a decision record keeps.
+    ``queueing_hints``: ask plugins whether an event is worth a retry (upstream's feature gate SchedulerQueueingHints;
+    off as in v1.30, where any event of a kind the plugin registered for is).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,6 +71,7 @@ class SchedulerConfig(BaseModel):
     decision: Delay = Constant()
     tie_break: TieBreak = TieBreak.RANDOM
     candidates: int = 5
+    queueing_hints: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -67,7 +79,8 @@ class _Waiting:
     """A pod held by Permit."""
 
     attempt: _Attempt
-    timer: Timer
+    timers: dict[str, Timer]
+    """Per plugin that still holds it, when that plugin's patience ends."""
 
 
 @dataclass(slots=True, eq=False)
@@ -108,8 +121,19 @@ class Scheduler:
     ) -> None:
         self.config = config or SchedulerConfig()
         self.cache = SchedulerCache()
+        order = NodeOrder(self.cache.table)
+        self.objects = Listers()
+        self.nominator = Nominator(self.cache.table, self._is_pending)
         self.frameworks = {
-            profile.scheduler_name: Framework(profile, self.cache.table, seed=seed, tie_break=self.config.tie_break)
+            profile.scheduler_name: Framework(
+                profile,
+                self.cache.table,
+                seed=seed,
+                tie_break=self.config.tie_break,
+                order=order,
+                objects=self.objects,
+                nominator=self.nominator,
+            )
             for profile in configuration.profiles
         }
         first = next(iter(self.frameworks.values()))
@@ -118,7 +142,11 @@ class Scheduler:
             first.queue_sort_key,
             pre_enqueue=lambda pod: self.frameworks[pod.scheduler_name].pre_enqueue(pod),
             events=events,
-            options=QueueOptions(configuration.pod_initial_backoff_seconds, configuration.pod_max_backoff_seconds),
+            options=QueueOptions(
+                configuration.pod_initial_backoff_seconds,
+                configuration.pod_max_backoff_seconds,
+                queueing_hints=self.config.queueing_hints,
+            ),
         )
         self.on_decision: list[Callable[[Decision], object]] = []
         self._kernel = kernel
@@ -127,6 +155,9 @@ class Scheduler:
         self._busy = False
         self._wakeup: Timer | None = None
         self._waiting: dict[str, _Waiting] = {}
+        self._api = _PluginApi(client)
+        self._evictions = Evictions(client, self.nominator, self._reject_victim)
+        feed(client, self.objects, self.cache.table.namespaces, self._moved)
         self.nodes = client.informer(
             Node, on_add=self._node_added, on_update=self._node_updated, on_delete=self._node_deleted
         )
@@ -142,14 +173,20 @@ class Scheduler:
 
     def _node_added(self, node: Node) -> None:
         self.cache.add_node(node)
-        self._moved(NODE_ADD, None, node)
+        self._moved(NODE_ADD, None, node, check=self._fits_on(node))
 
     def _node_updated(self, old: Node, new: Node) -> None:
         self.cache.update_node(new)
         action = _node_change(old, new)
         if action:
             event = _NODE_UPDATES.setdefault(action, ClusterEvent(NODE_RESOURCE, action, "NodeUpdate"))
-            self._moved(event, old, new)
+            self._moved(event, old, new, check=self._fits_on(new))
+
+    def _fits_on(self, node: Node) -> Callable[[PodView], bool]:
+        """Whether a waiting pod could be helped by this node (upstream: preCheckForNode)."""
+        table = self.cache.table
+        row = table.index[node.metadata.name or ""]
+        return lambda pod: admits(table, row, pod)
 
     def _node_deleted(self, node: Node) -> None:
         self.cache.remove_node(node.metadata.name or "")
@@ -157,9 +194,11 @@ class Scheduler:
     def _pod_added(self, pod: Pod) -> None:
         if pod.spec.node_name:
             self.cache.add_pod(pod)
-            self._moved(ASSIGNED_POD_ADD, None, pod)
+            self._moved(ASSIGNED_POD_ADD, None, pod, check=self._wants_near(pod))
         elif self._responsible(pod):
-            self.queue.add(PodView(pod), self._kernel.now)
+            pending = PodView(pod)
+            self.queue.add(pending, self._kernel.now)
+            self.nominator.add(pending)
             self._wake()
 
     def _pod_updated(self, old: Pod, new: Pod) -> None:
@@ -170,17 +209,27 @@ class Scheduler:
             self._assigned(new)
         elif _counts_differently(old, new):
             self.cache.update_pod(new)
-            self._moved(ASSIGNED_POD_UPDATE, old, new)
+            self._moved(ASSIGNED_POD_UPDATE, old, new, check=self._wants_near(new))
+        elif _preemption_looks_at(old, new):
+            self.cache.renew_pod(new)
+
+    def _wants_near(self, other: Pod) -> Callable[[PodView], bool]:
+        """Whether a waiting pod's required affinity means ``other``: no pod is helped in another way by one that comes
+        (upstream: getUnschedulablePodsWithMatchingAffinityTerm)."""
+        namespace, labels, namespaces = other.namespace, other.metadata.labels, self.cache.table.namespaces
+        return lambda pod: any(term.matches(namespace, labels, namespaces) for term in terms_of(pod).required)
 
     def _pending_updated(self, old: Pod, new: Pod) -> None:
-        changed = old.spec is not new.spec or old.metadata.labels != new.metadata.labels
-        self.queue.update(PodView(new), self._kernel.now, may_help=changed)
+        pending = PodView(new)
+        self.queue.update(pending, self._kernel.now, may_help=_changed(old, new))
+        self.nominator.update(PodView(old), pending)
         self._wake()
 
     def _assigned(self, pod: Pod) -> None:
         self.queue.delete(pod.metadata.uid or "")
+        self.nominator.remove(pod.metadata.uid or "")
         self.cache.add_pod(pod)
-        self._moved(ASSIGNED_POD_ADD, None, pod)
+        self._moved(ASSIGNED_POD_ADD, None, pod, check=self._wants_near(pod))
 
     def _pod_gone(self, pod: Pod) -> None:
         """A pod was deleted, or finished and so left the watch: it holds nothing any more."""
@@ -192,9 +241,12 @@ class Scheduler:
             self._moved(ASSIGNED_POD_DELETE, pod, None)
         else:
             self.queue.delete(uid)
+            self.nominator.remove(uid)
 
-    def _moved(self, event: ClusterEvent, old: object, new: object) -> None:
-        self.queue.move(event, self._kernel.now, old=old, new=new)
+    def _moved(
+        self, event: ClusterEvent, old: object, new: object, *, check: Callable[[PodView], bool] | None = None
+    ) -> None:
+        self.queue.move(event, self._kernel.now, old=old, new=new, check=check)
         self._wake()
 
     def _responsible(self, pod: Pod) -> bool:
@@ -239,10 +291,13 @@ class Scheduler:
             self._kernel.call_at(self._kernel.now + delay, self._schedule_one, queued, priority=SCHEDULE)
 
     def _schedule_one(self, queued: QueuedPod) -> None:
-        if self._still_wanted(queued.pod):
-            self._decide(queued)
-        else:
+        if not self._still_wanted(queued.pod):
             self.queue.done(queued.pod.uid)
+        elif self._decide(queued):
+            return  # the cycle goes on until the victims' deletion is answered
+        self._cycle_over()
+
+    def _cycle_over(self) -> None:
         self._busy = False
         self._wake()
 
@@ -250,68 +305,136 @@ class Scheduler:
         current = self.pods.get(pod.namespace, pod.name)
         return current is not None and current.metadata.uid == pod.uid and current.metadata.deletion_timestamp is None
 
-    def _decide(self, queued: QueuedPod) -> None:
+    def _decide(self, queued: QueuedPod) -> bool:
+        """One scheduling cycle; True if it is not over yet because pods are being evicted."""
         framework = self.frameworks[queued.pod.scheduler_name]
         cycle = framework.new_cycle(queued.pod, now=self._kernel.now, attempt=queued.attempts)
         decision = framework.schedule(queued.pod, cycle, top=self.config.candidates)
         attempt = _Attempt(framework, cycle, queued, decision, self.queue.cycle)
+        tried = self._post_filter(attempt)
         for observe in self.on_decision:
             observe(decision)
         if decision.outcome is not Outcome.SCHEDULED:
-            self._failed(attempt, decision.message(), decision.plugins)
-            return
+            return self._preempt(attempt, tried)
         # Reserve sees the table without the pod; devices it takes are counted from the moment the pod is assumed.
         status = framework.reserve(cycle, queued.pod, attempt.node)
         if status is not None:
             self._rejected(attempt, status, assumed=False)
-            return
+            return False
         self.cache.assume(queued.pod, attempt.node, cycle.devices)
+        self.nominator.remove(queued.pod.uid)
         status = framework.permit(cycle, queued.pod, attempt.node)
         if status is None:
             self._bind(attempt)
         elif status.code is Code.WAIT:
-            self._hold(attempt, status)
+            self._hold(attempt)
         else:
-            self._unreserve(attempt, status)
+            self._unreserve(attempt, status, others_may_fit=False)
+        return False
+
+    # -- preemption -----------------------------------------------------------------------------------------
+
+    def _post_filter(self, attempt: _Attempt) -> PostFilterResult:
+        """What PostFilter can do for an attempt that found no node; without nodes or after an error it is not asked."""
+        decision = attempt.decision
+        if decision.outcome is Outcome.UNSCHEDULABLE and decision.nodes:
+            return attempt.framework.post_filter(attempt.cycle, attempt.pod, decision)
+        return _NO_NOMINATION
+
+    def _preempt(self, attempt: _Attempt, tried: PostFilterResult) -> bool:
+        """Evict the victims, then nominate the pod; True while that takes time."""
+        if tried.status is not None or not tried.nominated_node:
+            self._unschedulable(attempt, tried.nominated_node)
+            return False
+        node_name = tried.nominated_node
+
+        def evicted(errors: list[ApiError]) -> None:
+            self._unschedulable(attempt, None if errors else node_name)
+            self._cycle_over()
+
+        self._evictions.start(attempt.pod, node_name, tried.victims, evicted)
+        return True
+
+    def _unschedulable(self, attempt: _Attempt, nominated: str | None) -> None:
+        self._failed(attempt, attempt.decision.message(), attempt.decision.plugins, nominated)
+
+    def _reject_victim(self, uid: str) -> bool:
+        """Refuse a victim that Permit holds."""
+        if uid not in self._waiting:
+            return False
+        self.reject_waiting(uid, "preempted")
+        return True
+
+    def _is_pending(self, pod: PodView) -> bool:
+        current = self.pods.get(pod.namespace, pod.name)
+        return current is not None and not current.spec.node_name
 
     # -- permit ---------------------------------------------------------------------------------------------
 
-    def _hold(self, attempt: _Attempt, status: Status) -> None:
-        timeout = int(status.timeout_s * SECOND)
-        uid = attempt.pod.uid
-        expire = self._kernel.call_at(
-            self._kernel.now + timeout, self.reject_waiting, uid, "timeout", priority=SCHEDULE
-        )
-        self._waiting[uid] = _Waiting(attempt, expire)
+    def _hold(self, attempt: _Attempt) -> None:
+        """Keep the pod until every plugin that waits allows it, or the first of them loses patience."""
+        uid, now = attempt.pod.uid, self._kernel.now
+        timers = {
+            plugin: self._kernel.call_at(
+                now + int(timeout * SECOND), self._timed_out, uid, plugin, timeout, priority=SCHEDULE
+            )
+            for plugin, timeout in attempt.cycle.waits.items()
+        }
+        self._waiting[uid] = _Waiting(attempt, timers)
+
+    def _timed_out(self, uid: str, plugin: str, timeout: float) -> None:
+        self.reject_waiting(uid, f"timeout after waiting {timeout:g}s at plugin {plugin}", plugin=plugin)
 
     def waiting_pods(self) -> list[PodView]:
         """Pods held by Permit plugins."""
         return [waiting.attempt.pod for waiting in self._waiting.values()]
 
-    def allow_waiting(self, uid: str) -> None:
-        """Let a held pod be bound."""
-        waiting = self._waiting.pop(uid, None)
-        if waiting is not None:
-            waiting.timer.cancel()
+    def allow_waiting(self, uid: str, plugin: str | None = None) -> None:
+        """``plugin`` (None: every plugin) holds the pod no longer; it is bound when none does."""
+        waiting = self._waiting.get(uid)
+        if waiting is None:
+            return
+        for name in [plugin] if plugin is not None else list(waiting.timers):
+            timer = waiting.timers.pop(name, None)
+            if timer is not None:
+                timer.cancel()
+        if not waiting.timers:
+            del self._waiting[uid]
             self._bind(waiting.attempt)
 
-    def reject_waiting(self, uid: str, why: str) -> None:
-        """Refuse a held pod."""
+    def reject_waiting(self, uid: str, why: str, *, plugin: str = "") -> None:
+        """Refuse a held pod, on behalf of ``plugin``."""
         waiting = self._waiting.pop(uid, None)
         if waiting is not None:
-            waiting.timer.cancel()
-            self._unreserve(waiting.attempt, Status.unschedulable(f"rejected while waiting on permit: {why}"))
+            for timer in waiting.timers.values():
+                timer.cancel()
+            status = Status.unschedulable(f"rejected while waiting on permit: {why}").by(plugin)
+            self._unreserve(waiting.attempt, status)
             self._wake()
 
     # -- the binding cycle ----------------------------------------------------------------------------------
 
     def _bind(self, attempt: _Attempt) -> None:
         framework, cycle, pod = attempt.framework, attempt.cycle, attempt.pod
+        cycle.api = self._api
         status = framework.pre_bind(cycle, pod, attempt.node)
         if status is None:
             status = framework.bind(cycle, pod, attempt.node, _BindHandle(self, attempt))
-        if status is not None:
+        if status is None:
+            return
+        if status.code is Code.WAIT:
+            later = self._kernel.now + int(status.timeout_s * SECOND)
+            self._kernel.call_at(later, self._continue_binding, attempt, priority=SCHEDULE)
+        else:
             self._unreserve(attempt, status)
+
+    def _continue_binding(self, attempt: _Attempt) -> None:
+        """PreBind asked for some time; a pod that was deleted meanwhile is not bound any more."""
+        if self._still_wanted(attempt.pod):
+            self._bind(attempt)
+        else:
+            self._unreserve(attempt, Status.error("pod does not exist any more"))
+        self._wake()
 
     def send_binding(self, attempt: _Attempt) -> None:
         """Ask the api-server to bind; the answer ends the binding cycle."""
@@ -330,19 +453,24 @@ class Scheduler:
 
         self._client.bind(binding, answered)
 
-    def _unreserve(self, attempt: _Attempt, status: Status) -> None:
+    def _unreserve(self, attempt: _Attempt, status: Status, *, others_may_fit: bool = True) -> None:
+        """Take the pod back from its node. Others may fit again, unless nobody saw it there: upstream tells them when
+        the binding cycle fails (handleBindingCycleError), not when Permit refuses at once."""
         attempt.framework.unreserve(attempt.cycle, attempt.pod, attempt.node)
         self.cache.forget(attempt.pod)
-        # Others may fit now that this pod holds nothing (upstream: handleBindingCycleError).
-        self.queue.move(ASSIGNED_POD_DELETE, self._kernel.now, old=attempt.pod.pod)
+        if others_may_fit:
+            self.queue.move(ASSIGNED_POD_DELETE, self._kernel.now, old=attempt.pod.pod)
         self._rejected(attempt, status, assumed=True)
 
     def _rejected(self, attempt: _Attempt, status: Status, *, assumed: bool) -> None:
         plugins = frozenset({status.plugin}) if status.rejected and status.plugin else frozenset()
-        self._failed(attempt, "; ".join(status.reasons), plugins)
+        self._failed(attempt, "; ".join(status.reasons), plugins, "")
 
-    def _failed(self, attempt: _Attempt, message: str, plugins: frozenset[str]) -> None:
-        """Queue the pod again and tell the world why it is pending (upstream: handleSchedulingFailure)."""
+    def _failed(self, attempt: _Attempt, message: str, plugins: frozenset[str], nominated: str | None) -> None:
+        """Queue the pod again and tell the world why it is pending (upstream: handleSchedulingFailure).
+
+        ``nominated``: the node the pod is nominated to from now on, "" for none, None for no change.
+        """
         pod = attempt.pod
         current = self.pods.get(pod.namespace, pod.name)
         if current is None or current.metadata.uid != pod.uid or current.spec.node_name:
@@ -351,24 +479,41 @@ class Scheduler:
         if current is not pod.pod:
             attempt.queued.pod = PodView(current)
         self.queue.requeue(attempt.queued, self._kernel.now, plugins=plugins, cycle=attempt.queue_cycle)
+        self.nominator.add(attempt.pod, nominated)
         reason = "SchedulerError" if attempt.decision.outcome is Outcome.ERROR else "Unschedulable"
-        self._report_unschedulable(current, reason, message)
+        self._report_unschedulable(current, reason, message, nominated)
 
-    def _report_unschedulable(self, pod: Pod, reason: str, message: str) -> None:
+    def _report_unschedulable(self, pod: Pod, reason: str, message: str, nominated: str | None) -> None:
         known = next((c for c in pod.status.conditions if c.type == "PodScheduled"), None)
-        if known is not None and (known.status, known.reason, known.message) == ("False", reason, message):
+        told = known is not None and (known.status, known.reason, known.message) == ("False", reason, message)
+        if told and nominated in (None, pod.status.nominated_node_name or ""):
             return
 
         def change(current: Pod) -> Pod:
             if current.spec.node_name:
                 return current
             condition = Condition.model_construct(type="PodScheduled", status="False", reason=reason, message=message)
-            others = tuple(c for c in current.status.conditions if c.type != "PodScheduled")
-            return current.replaced(status=current.status.replaced(conditions=(*others, condition)))
+            status = current.status.replaced(conditions=with_condition(current.status.conditions, condition))
+            if nominated is not None:
+                status = status.replaced(nominated_node_name=nominated or None)
+            return current.replaced(status=status)
 
         self._client.patch(
             Pod, pod.metadata.namespace, pod.metadata.name or "", change, subresource="status", uid=pod.metadata.uid
         )
+
+
+class _PluginApi:
+    """What plugins may ask of the api-server."""
+
+    __slots__ = ("_client",)
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def update(self, obj: KubeObject, then: Callable[[KubeObject | None, str | None], object]) -> None:
+        """Replace an object, all but its status."""
+        self._client.update(obj, lambda result, error: then(result, None if error is None else str(error)))
 
 
 class _BindHandle:
@@ -383,6 +528,25 @@ class _BindHandle:
     def bind(self, pod: PodView, node_name: str) -> None:
         """Bind ``pod`` to the node that was reserved for it."""
         self._scheduler.send_binding(self._attempt)
+
+
+def _changed(old: Pod, new: Pod) -> bool:
+    """Whether anything but a pending pod's status changed (upstream: isPodUpdated)."""
+    before, after = old.metadata, new.metadata
+    return (
+        old.spec is not new.spec
+        or before.labels != after.labels
+        or before.annotations != after.annotations
+        or before.deletion_timestamp != after.deletion_timestamp
+    )
+
+
+def _preemption_looks_at(old: Pod, new: Pod) -> bool:
+    """Whether a bound pod's status changed in what decides who is evicted: its start, its disruption."""
+    before, after = old.status, new.status
+    return before.start_time != after.start_time or (
+        before.conditions is not after.conditions and disruption_target(old) != disruption_target(new)
+    )
 
 
 def _counts_differently(old: Pod, new: Pod) -> bool:

@@ -1,7 +1,7 @@
 """The plugin contract and the pipeline that runs it; knows no policy and no cluster."""
 
 from ksched.framework.cache import SchedulerCache
-from ksched.framework.cycle import Cycle
+from ksched.framework.cycle import Api, Cycle
 from ksched.framework.decisions import Candidate, Decision, Outcome, Rejection
 from ksched.framework.events import Action, ClusterEvent, EventToRegister
 from ksched.framework.framework import Framework
@@ -12,13 +12,14 @@ from ksched.framework.profile import (
     default_configuration,
     load_configuration,
 )
-from ksched.framework.protocols import Handle, PreFilterResult, Reject
+from ksched.framework.protocols import Handle, PostFilterResult, PreFilterResult, Reject
 from ksched.framework.queue import QueuedPod, QueueOptions, SchedulingQueue
 from ksched.framework.selection import TieBreak
 from ksched.framework.status import Code, Status
 
 __all__ = [
     "Action",
+    "Api",
     "Candidate",
     "ClusterEvent",
     "Code",
@@ -31,6 +32,7 @@ __all__ = [
     "MinMaxNormalizer",
     "Normalizer",
     "Outcome",
+    "PostFilterResult",
     "PreFilterResult",
     "Profile",
     "QueueOptions",

@@ -64,6 +64,11 @@ class SchedulerCache:
         placed = self.table.remove_pod(_uid(pod))
         self.table.add_pod(PodView(pod), pod.spec.node_name or "", placed.devices or None)
 
+    def renew_pod(self, pod: Pod) -> None:
+        """A pod on a node changed in a way that preemption reads and no column (its start, its disruption)."""
+        if self.table.node_of(pod.metadata.uid or "") is not None:
+            self.table.renew_pod(PodView(pod))
+
     def remove_pod(self, uid: str) -> None:
         """A pod left its node (deleted or finished); unknown pods are ignored."""
         self._assumed.pop(uid, None)

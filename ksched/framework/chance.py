@@ -47,8 +47,11 @@ def key(*parts: int | str) -> int:
     """A 64-bit key of an ordered tuple of integers and strings."""
     state = 0
     for part in parts:
-        value = text_key(part) if isinstance(part, str) else part & _MASK
-        state = _mix(state ^ value)
+        # The mixer written out: this is called several times per decision.
+        x = (state ^ (text_key(part) if isinstance(part, str) else part & _MASK)) + _GOLDEN & _MASK
+        x = (x ^ (x >> 30)) * _MIX1 & _MASK
+        x = (x ^ (x >> 27)) * _MIX2 & _MASK
+        state = x ^ (x >> 31)
     return state
 
 

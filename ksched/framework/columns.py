@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from ksched.errors import PluginError
 from ksched.framework.cycle import LabelsRead, NodeLocalCycle, NodeLocalPod
 from ksched.framework.invoke import Raw, guarded, raw_scores
 from ksched.framework.verdicts import Verdicts
-from ksched.tables import ALL_GROUPS, NODE, ChangeLog, NodeTable, NodeView
+from ksched.tables import ALL_GROUPS, ELSEWHERE, NODE, USAGE, ChangeLog, NodeTable, NodeView
 from ksched.tables.arrays import Int32Array, IntArray
 
 _NO_ROWS: IntArray = np.array([], dtype=np.intp)
@@ -74,6 +75,11 @@ class Column:
         # A plugin that reads no column is a constant; NODE keeps it as long as the table when rows come and go.
         self._watermark = Watermark(table, NODE)
 
+    @property
+    def reads_usage(self) -> bool:
+        """Whether what pods hold enters; if not, pods that come and go change nothing."""
+        return bool(self._reads & USAGE)
+
     def refresh(self) -> None:
         """Bring the column up to the table's present state."""
         rows = self._watermark.advance()
@@ -86,6 +92,11 @@ class Column:
         view = NodeView(self._table, rows)
         self._compute(view, rows)
         self.version += 1
+        if view.reads & ELSEWHERE:
+            raise PluginError(
+                f"plugin {self.plugin.name} is node_local but reads what other nodes hold",
+                hint="topology domains span nodes; drop node_local = True to be asked every time",
+            )
         if view.reads & ~self._reads:
             self._reads |= view.reads
             self._watermark.watch(self._table, view.reads)

@@ -4,8 +4,9 @@ Keys are upstream's (k8s.io/kube-scheduler/config/v1/types.go). Keys that only c
 in (leader election, client connection, profiling) are accepted and have no effect here.
 """
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.alias_generators import to_camel
@@ -98,6 +99,76 @@ class ProfileSpec(_Strict):
     plugin_config: tuple[PluginConfig, ...] = ()
 
 
+class ManagedResource(_Strict):
+    """An extended resource only the extender knows about; NodeResourcesFit leaves it alone if so asked."""
+
+    name: str
+    ignored_by_scheduler: bool = False
+
+    @field_validator("name")
+    @classmethod
+    def _extended(cls, name: str) -> str:
+        if "/" not in name or name.split("/", 1)[0].endswith("kubernetes.io"):
+            raise ValueError(f"{name!r} is an invalid extended resource name")
+        return name
+
+
+class ExtenderSpec(_Strict):
+    """A webhook beside the plugins (upstream: Extender in config/v1/types.go; extenders.py says how it is asked).
+
+    ``urlPrefix`` is ``http://host:port/path`` or ``python:module:function``. ``httpTimeout`` as Go writes durations;
+    0 means 5 s.
+    """
+
+    url_prefix: str
+    filter_verb: str = ""
+    preempt_verb: str = ""
+    prioritize_verb: str = ""
+    weight: int = Field(default=0, ge=0)
+    bind_verb: str = ""
+    enable_https: bool = Field(default=False, validation_alias="enableHTTPS", serialization_alias="enableHTTPS")
+    tls_config: dict[str, Any] | None = None
+    http_timeout: str = "5s"
+    node_cache_capable: bool = False
+    managed_resources: tuple[ManagedResource, ...] = ()
+    ignorable: bool = False
+
+    @property
+    def timeout_s(self) -> float:
+        """``httpTimeout`` in seconds."""
+        return _seconds(self.http_timeout) or 5.0
+
+    @field_validator("http_timeout")
+    @classmethod
+    def _a_duration(cls, text: str) -> str:
+        _seconds(text)
+        return text
+
+    @model_validator(mode="after")
+    def _supported(self) -> Self:
+        if not self.url_prefix.startswith(("http://", "python:")):
+            raise ValueError(f"urlPrefix {self.url_prefix!r} must begin with http:// or python:")
+        if self.enable_https or self.tls_config:
+            raise ValueError("extenders over TLS are not supported")
+        if self.preempt_verb:
+            raise ValueError("preemptVerb is not supported: preemption asks no extender")
+        if self.prioritize_verb and self.weight <= 0:
+            raise ValueError("an extender with a prioritizeVerb needs a positive weight")
+        return self
+
+
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(\d+(?:\.\d*)?)(ns|us|µs|ms|s|m|h)")
+
+
+def _seconds(text: str) -> float:
+    """A Go duration ("1m30s", "500ms") in seconds; ValueError if it is none."""
+    parts = _DURATION.findall(text)
+    if not text or (text != "0" and "".join(number + unit for number, unit in parts) != text):
+        raise ValueError(f"{text!r} is not a duration such as 5s or 500ms")
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
 class ConfigurationSpec(_Strict):
     """The whole file, as written."""
 
@@ -109,7 +180,7 @@ class ConfigurationSpec(_Strict):
     pod_initial_backoff_seconds: int = Field(default=1, gt=0)
     pod_max_backoff_seconds: int = Field(default=10, gt=0)
     profiles: tuple[ProfileSpec, ...] = (ProfileSpec(),)
-    extenders: tuple[dict[str, Any], ...] = ()
+    extenders: tuple[ExtenderSpec, ...] = ()
     leader_election: dict[str, Any] = {}
     client_connection: dict[str, Any] = {}
     enable_profiling: bool = True
@@ -132,9 +203,13 @@ class ConfigurationSpec(_Strict):
 
     @field_validator("extenders")
     @classmethod
-    def _no_extenders(cls, extenders: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
-        if extenders:
-            raise ValueError("extenders are not supported; write the extender's logic as a plugin")
+    def _one_binder(cls, extenders: tuple[ExtenderSpec, ...]) -> tuple[ExtenderSpec, ...]:
+        if sum(bool(extender.bind_verb) for extender in extenders) > 1:
+            raise ValueError("only one extender can implement bind")
+        managed = [resource.name for extender in extenders for resource in extender.managed_resources]
+        for name in managed:
+            if managed.count(name) > 1:
+                raise ValueError(f"resource {name} is managed by two extenders")
         return extenders
 
 

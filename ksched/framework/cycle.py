@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, overload
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol, overload
 
 import numpy as np
 
 from ksched.errors import PluginError
 from ksched.framework import chance
+from ksched.framework.listers import Listers
+from ksched.objects import KubeObject
 from ksched.tables import NodeTable, NodeView, PodView
+
+
+class Api(Protocol):
+    """What a plugin may ask of the api-server; given by whoever runs the framework."""
+
+    def update(self, obj: KubeObject, then: Callable[[KubeObject | None, str | None], object]) -> None:
+        """Replace an object, all but its status; answers ``then(as stored, None)`` or ``then(None, why not)`` later."""
+        ...
 
 
 class Cycle:
@@ -19,12 +29,35 @@ class Cycle:
     key). ``now`` is simulated time in ns. ``devices`` is set by Reserve to the GPU devices taken on the chosen node.
     """
 
-    __slots__ = ("_pod", "_seed", "_table", "attempt", "devices", "incarnation", "now", "plugin", "state")
+    __slots__ = (
+        "_pod",
+        "_seed",
+        "_table",
+        "api",
+        "attempt",
+        "devices",
+        "failure",
+        "incarnation",
+        "now",
+        "objects",
+        "plugin",
+        "pre_bound",
+        "state",
+        "waits",
+    )
 
     node_local = False
 
     def __init__(
-        self, table: NodeTable, pod: PodView, *, now: int, seed: int, attempt: int = 1, incarnation: int = 0
+        self,
+        table: NodeTable,
+        pod: PodView,
+        *,
+        now: int,
+        seed: int,
+        attempt: int = 1,
+        incarnation: int = 0,
+        objects: Listers | None = None,
     ) -> None:
         self._table = table
         self._pod = pod
@@ -32,9 +65,33 @@ class Cycle:
         self.now = now
         self.attempt = attempt
         self.incarnation = incarnation
+        self.objects = objects if objects is not None else Listers()
+        """Services, claims and whatever else is neither node nor pod."""
+        self.api: Api | None = None
+        """Writes to the api-server, where there is one: for PreBind."""
+        self.pre_bound = 0
+        """How many PreBind plugins are done."""
         self.plugin = ""
         self.state: dict[Any, Any] = {}
         self.devices: tuple[int, ...] | None = None
+        self.waits: dict[str, float] = {}
+        """Permit plugins that hold the pod, and for how many seconds each."""
+        self.failure: Any = None
+        """What the framework keeps of a failed attempt for PostFilter."""
+
+    def branch(self) -> Cycle:
+        """A copy for a what-if: state that has a ``clone()`` is cloned, other state is shared and must not change."""
+        copy = Cycle(
+            self._table,
+            self._pod,
+            now=self.now,
+            seed=self._seed,
+            attempt=self.attempt,
+            incarnation=self.incarnation,
+            objects=self.objects,
+        )
+        copy.state = {k: value.clone() if hasattr(value, "clone") else value for k, value in self.state.items()}
+        return copy
 
     @property
     def cluster(self) -> NodeView:
@@ -173,12 +230,15 @@ def _refuse(cls: type, what: str, names: tuple[str, ...], why: str) -> None:
 _refuse(
     NodeLocalCycle,
     "cycle",
-    ("now", "cluster", "node", "random", "rng", "attempt", "incarnation"),
+    ("now", "cluster", "node", "objects", "random", "rng", "attempt", "incarnation"),
     "its results are kept and reused, so they may depend only on the node's row and the pod's signature",
 )
 _refuse(
     NodeLocalPod,
     "pod",
-    ("name", "uid", "key", "pod", "annotations", "workload", "index", "owner", "device_indices"),
+    (
+        *("name", "uid", "key", "pod", "annotations", "workload", "index", "owner", "device_indices"),
+        *("label_key", "terminating"),
+    ),
     "its results are shared by all pods with the same signature",
 )

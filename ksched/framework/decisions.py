@@ -60,6 +60,11 @@ class Decision:
     nominated_node: str | None = None
     pre_filter_reasons: tuple[str, ...] = ()
     """Why PreFilter rejected the pod before any node was looked at."""
+    """The node PostFilter wants to make room on."""
+    victims: tuple[str, ...] = ()
+    """Pods ("namespace/name") to be evicted for that."""
+    post_filter: str = ""
+    """Why PostFilter could not help either."""
 
     def message(self) -> str:
         """Why the pod was not placed, as upstream's FitError: "0/5 nodes are available: 3 Insufficient cpu.\""""
@@ -71,4 +76,5 @@ class Decision:
         for rejection in self.rejections:
             counts[rejection.reason] = counts.get(rejection.reason, 0) + rejection.nodes
         reasons = ", ".join(sorted(f"{count} {reason}" for reason, count in counts.items()))
-        return f"0/{self.nodes} nodes are available: {reasons}." if reasons else f"0/{self.nodes} nodes are available."
+        message = f"0/{self.nodes} nodes are available" + (f": {reasons}." if reasons else ".")
+        return f"{message} {self.post_filter}" if self.post_filter else message

@@ -18,7 +18,7 @@ import numpy as np
 from ksched.errors import PluginError
 from ksched.framework.columns import FilterColumn, ScoreColumn, Watermark
 from ksched.framework.cycle import Cycle, NodeLocalCycle, NodeLocalPod
-from ksched.framework.invoke import as_scores, culprit, guarded, out_of_range, raw_scores
+from ksched.framework.invoke import culprit, guarded, out_of_bounds, out_of_range, raw_scores
 from ksched.framework.pre_filter import PreFilterOutcome
 from ksched.framework.score_part import ScorePart
 from ksched.framework.selection import INFEASIBLE
@@ -90,17 +90,35 @@ class SignatureEntry:
         self.filters = filters
         self.parts = parts
         self.local_answers = local_answers
-        """What node-local PreFilters answered: it follows from the signature."""
+        """What PreFilters answered whose answer follows from the signature."""
+        self.moment_scores: list[tuple[Any, int]] = []
+        """(plugin, weight) of the Score plugins that must be asked every time."""
         self.outcome: PreFilterOutcome | None = None
-        """The merged PreFilter outcome, if no other plugin has a say in it."""
+        """The merged outcome of those PreFilters."""
+        self._outcomes: dict[tuple[str, ...], PreFilterOutcome] = {}
         self.first: Int32Array = np.array([], dtype=np.int32)
         self.feasible: BoolArray = np.array([], dtype=np.bool_)
         self.count = 0
         self.rejected: Counter[int] = Counter()
         self.totals: Int64Array = np.array([], dtype=np.int64)
+        self.nominated: Any = None
+        """The pass with nominated pods, once there was one (a NominatedPass)."""
+        self.memory: Any = None
+        """What PostFilter remembers of single rows (a RowMemory)."""
         self._filtered = Watermark(table)
         self._scored = Watermark(table)
-        self._masked = False
+
+    def outcome_without(self, skipping: tuple[str, ...]) -> PreFilterOutcome:
+        """The outcome where these plugins skip too."""
+        if not skipping:
+            assert self.outcome is not None
+            return self.outcome
+        found = self._outcomes.get(skipping)
+        if found is None:
+            assert self.outcome is not None
+            skipped = self.outcome.skipped | set(skipping)
+            found = self._outcomes[skipping] = PreFilterOutcome(skipped, None, self.outcome.node_names)
+        return found
 
     # -- filter ---------------------------------------------------------------------------------------------
 
@@ -157,32 +175,34 @@ class SignatureEntry:
         self.rejected = Counter(counts_of(self.first))
         self.count = self.rejected[PASSES]
 
+    def latest_filter(self, verdicts: Verdicts) -> int:
+        """The order of the last filter that rejects some row, -1 where none does."""
+        return max((verdicts[i].order for i, count in self.rejected.items() if count and i != PASSES), default=-1)
+
     # -- score ----------------------------------------------------------------------------------------------
 
-    def score(self, feasible: BoolArray, masked: bool, ask: Callable[[Any], Ask]) -> None:
-        """Bring ``totals`` up to date for the ``feasible`` rows, of which there is at least one.
+    def score(self, feasible: BoolArray, ask: Callable[[Any], Ask]) -> None:
+        """Bring ``totals`` up to date for ``feasible``, the entry's own or part of it, with at least one row.
 
-        ``masked`` writes INFEASIBLE into all other rows; it must only be asked for with the entry's own ``feasible``.
+        Rows outside the entry's own ``feasible`` are INFEASIBLE.
         """
         rows = self._scored.advance()
-        everything = rows is None or len(self.totals) != self.table.n or masked != self._masked
-        self._masked = masked
+        everything = rows is None or len(self.totals) != self.table.n
         for part in self.parts:
             if part.up_to_date(self.table, rows, feasible, ask(part.plugin)):
                 everything = True
+        own = self.feasible
         if everything or rows is None:
-            total = self._sum(slice(None), self.table.n)
-            self.totals = np.where(feasible, total, INFEASIBLE) if masked else total
+            self.totals = np.where(own, self._sum(slice(None), self.table.n), INFEASIBLE)
         elif len(rows) == 1:
             row = int(rows[0])
-            if masked and not feasible[row]:
+            if not own[row]:
                 self.totals[row] = INFEASIBLE
             else:
                 added = sum(part.weight * part.normalized.item(row) for part in self.parts)
                 self.totals[row] = self._base + added
         elif len(rows):
-            total = self._sum(rows, len(rows))
-            self.totals[rows] = np.where(feasible[rows], total, INFEASIBLE) if masked else total
+            self.totals[rows] = np.where(own[rows], self._sum(rows, len(rows)), INFEASIBLE)
 
     def _sum(self, rows: IntArray | slice, size: int) -> Int64Array:
         total = np.full(size, self._base, dtype=np.int64)
@@ -246,22 +266,32 @@ def raw_rows(table: NodeTable, rows: IntArray, plugin: Any, ask: Ask) -> AnyArra
 
 def normalized_rows(table: NodeTable, rows: IntArray, plugin: Any, ask: Ask, raw: AnyArray) -> Int64Array:
     """Normalised scores int64 of exactly the feasible ``rows``."""
+    return _normalized(NodeView(table, rows), plugin, ask, raw)
+
+
+def score_rows(table: NodeTable, rows: IntArray, plugin: Any, ask: Ask) -> Int64Array:
+    """Score and normalise exactly the feasible ``rows``."""
+    return score_view(NodeView(table, rows), plugin, ask)
+
+
+def score_view(nodes: NodeView, plugin: Any, ask: Ask) -> Int64Array:
+    """Score and normalise ``nodes``, which are exactly the feasible ones."""
+    raw = raw_scores(plugin, guarded(plugin, "score", *ask, nodes), len(nodes))
+    return _normalized(nodes, plugin, ask, raw)
+
+
+def _normalized(nodes: NodeView, plugin: Any, ask: Ask, raw: AnyArray) -> Int64Array:
     normalizer = getattr(plugin, "normalizer", None)
     values = raw
     if normalizer is not None:
         values = normalizer.apply(raw, normalizer.inputs(raw))
     elif hasattr(plugin, "normalize_score"):
-        values = raw_scores(plugin, guarded(plugin, "normalize_score", *ask, raw), len(rows), "normalize_score")
-    scores, bad = as_scores(values)
+        values = raw_scores(plugin, guarded(plugin, "normalize_score", *ask, raw), len(nodes), "normalize_score")
+    bad = out_of_bounds(values)
     if bad is not None:
         row = culprit(bad, raw)
-        raise out_of_range(plugin, values[row], str(table.names()[rows[row]]))
-    return scores.astype(np.int64)
-
-
-def score_rows(table: NodeTable, rows: IntArray, plugin: Any, ask: Ask) -> Int64Array:
-    """Score and normalise exactly the feasible ``rows``."""
-    return normalized_rows(table, rows, plugin, ask, raw_rows(table, rows, plugin, ask))
+        raise out_of_range(plugin, values[row], str(nodes.names[row]))
+    return values.astype(np.int64, copy=False)
 
 
 def wants_score(plugin: Any, ask: Ask, nodes: NodeView) -> bool:
@@ -303,5 +333,6 @@ __all__ = [
     "raw_rows",
     "score_feasible",
     "score_rows",
+    "score_view",
     "wants_score",
 ]

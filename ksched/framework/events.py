@@ -28,6 +28,12 @@ class Action(Flag):
 POD = "Pod"
 """An assigned pod (bound to a node)."""
 NODE = "Node"
+PERSISTENT_VOLUME = "PersistentVolume"
+PERSISTENT_VOLUME_CLAIM = "PersistentVolumeClaim"
+STORAGE_CLASS = "StorageClass"
+CSI_NODE = "CSINode"
+CSI_DRIVER = "CSIDriver"
+CSI_STORAGE_CAPACITY = "CSIStorageCapacity"
 WILDCARD = "*"
 """Any resource."""
 

@@ -8,7 +8,7 @@ the cached path.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,11 +21,12 @@ from ksched.framework.decisions import Decision
 from ksched.framework.evaluation import normalized_rows, raw_rows
 from ksched.framework.framework import Framework
 from ksched.framework.invoke import guarded
+from ksched.framework.listers import Listers
 from ksched.framework.pre_filter import PreFilterOutcome
 from ksched.framework.profile import Profile, SchedulerConfiguration, default_configuration
 from ksched.framework.status import Code, Status
 from ksched.framework.verdicts import PASSES
-from ksched.objects import KubeObject, Node, Pod, PriorityClass, default, validate
+from ksched.objects import KubeObject, Namespace, Node, Pod, PriorityClass, default, validate
 from ksched.tables import NodeTable, NodeView, PodView
 from ksched.tables.arrays import AnyArray, BoolArray, Int64Array
 
@@ -63,6 +64,12 @@ class Explanation:
     scores: tuple[ScoreDetail, ...]
     totals: Int64Array
     decision: Decision
+    blocked: dict[int, Status] = field(default_factory=dict)
+    """Rows that reject the pod once the nominated pods it must yield to are counted as running there, and why."""
+    nominated_status: Status | None = None
+    """Why the pod's nominated node, looked at before all others and whatever PreFilter says, does not fit."""
+    via_nominated: bool = False
+    """The pod's nominated node fits and is therefore the only one looked at."""
     notes: tuple[str, ...] = ()
     """What was left out of the cluster and might surprise, in sentences."""
 
@@ -119,6 +126,7 @@ def explain(framework: Framework, pod: PodView, cycle: Cycle | None = None) -> E
     outcome = framework._pre_filter(entry, cycle, pod)
     ask = framework._ask(entry, cycle, pod)
     table = framework.table
+    what_if = framework.what_if(entry, cycle, pod, outcome)
     names = tuple(str(name) for name in table.names())
     considered = np.ones(table.n, dtype=np.bool_)
     if outcome.node_names is not None:
@@ -135,6 +143,20 @@ def explain(framework: Framework, pod: PodView, cycle: Cycle | None = None) -> E
             codes = framework.verdicts.encode(plugin.name, order, result, table.n)
             feasible &= codes == PASSES
             statuses[plugin.name] = [framework.verdicts[code].status if code else None for code in codes.tolist()]
+    blocked: dict[int, Status] = {}
+    nominated = None
+    if outcome.status is None:
+        nominated = framework._evaluate_nominated_node(entry, cycle, pod, outcome)
+        if framework.nominator.concerns(pod):
+            ids = framework.nominated_verdicts(what_if, entry)
+            blocked = {row: framework.verdicts[ids[row]].status for row in np.flatnonzero(ids).tolist()}
+            feasible &= ids == PASSES
+    via_nominated = nominated is not None and nominated.count > 0
+    nominated_status = None
+    if nominated is not None and not via_nominated:
+        nominated_status = framework.verdicts[int(nominated.first[0])].status
+    if via_nominated:
+        feasible = np.array([name == pod.pod.status.nominated_node_name for name in names], dtype=np.bool_)
     rows = np.flatnonzero(feasible)
     wanted = framework.wanted_scores(entry, ask, rows) if len(rows) else []
     details: list[ScoreDetail] = []
@@ -148,7 +170,19 @@ def explain(framework: Framework, pod: PodView, cycle: Cycle | None = None) -> E
         totals += detail.weighted
     decision = framework.schedule(pod, cycle, top=5)
     return Explanation(
-        pod, names, outcome, considered, statuses, feasible, tuple(skipped), tuple(details), totals, decision
+        pod,
+        names,
+        outcome,
+        considered,
+        statuses,
+        feasible,
+        tuple(skipped),
+        tuple(details),
+        totals,
+        decision,
+        blocked,
+        nominated_status,
+        via_nominated,
     )
 
 
@@ -161,9 +195,9 @@ def explain_objects(
 ) -> Explanation:
     """Explain where ``pod_name`` ("namespace/name"; a bare name is in "default") goes in the cluster of ``objects``.
 
-    Nodes and bound pods make up the cluster. Other pending pods are left out, and so is the pod itself where it is
-    already bound: the answer then says why it is (or would no longer be) where it is. Raises InputError if an object is
-    invalid, or there is no such pod, no node, or no profile for it.
+    Nodes, bound pods and all that is neither (claims, services, ...) make up the cluster. Other pending pods are left
+    out, and so is the pod itself where it is already bound: the answer then says why it is (or would no longer be)
+    where it is. Raises InputError if an object is invalid, or there is no such pod, no node, or no profile for it.
     """
     listed = _checked(objects)
     classes = {obj.name: obj.value or 0 for obj in listed if isinstance(obj, PriorityClass)}
@@ -171,14 +205,17 @@ def explain_objects(
     pod = _the_pod(pods, pod_name if "/" in pod_name else f"default/{pod_name}")
     profile = _profile_of(pod, configuration or default_configuration())
     table = NodeTable()
-    for node in listed:
-        if isinstance(node, Node):
-            table.add_node(node)
+    for obj in listed:
+        if isinstance(obj, Node):
+            table.add_node(obj)
+        elif isinstance(obj, Namespace):
+            table.namespaces.put(obj.name, obj.metadata.labels)
     if not table.n:
         raise InputError("there is no Node in the manifests", hint="add them: kubectl get nodes -o yaml")
     notes = _fill(table, [other for other in pods.values() if other is not pod])
     unbound = pod.replaced(spec=pod.spec.replaced(node_name=None)) if pod.spec.node_name else pod
-    return replace(explain(Framework(profile, table, seed=seed), PodView(unbound)), notes=notes)
+    others = Listers(obj for obj in listed if not isinstance(obj, (Node, Pod, Namespace)))
+    return replace(explain(Framework(profile, table, seed=seed, objects=others), PodView(unbound)), notes=notes)
 
 
 def _checked(objects: Iterable[KubeObject]) -> list[KubeObject]:

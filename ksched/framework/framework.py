@@ -29,26 +29,36 @@ from ksched.framework.evaluation import (
     filter_rows,
     local_wants_score,
     score_feasible,
-    score_rows,
+    score_view,
     wants_score,
 )
 from ksched.framework.events import EventToRegister
+from ksched.framework.extenders import EXTENDER, ExtenderError, Extenders
 from ksched.framework.invoke import guarded
+from ksched.framework.listers import Listers
+from ksched.framework.node_order import NodeOrder
+from ksched.framework.nominated_pass import NominatedPass, nominated_rows
+from ksched.framework.nominator import Nominator
 from ksched.framework.pre_filter import PreFilterOutcome, merge
+from ksched.framework.preemption import Failure, Rejected, RowMemory
 from ksched.framework.profile import Profile
-from ksched.framework.protocols import Handle
+from ksched.framework.protocols import Handle, PostFilterResult
 from ksched.framework.score_part import ScorePart
 from ksched.framework.selection import INFEASIBLE, TieBreak
 from ksched.framework.status import Code, Status
-from ksched.framework.verdicts import PASSES, Verdicts
+from ksched.framework.verdicts import PASSES, Verdict, Verdicts
+from ksched.framework.what_if import WhatIf
 from ksched.tables import NodeTable, NodeView, PodView
-from ksched.tables.arrays import Int32Array, Int64Array, IntArray
+from ksched.tables.arrays import BoolArray, Int32Array, Int64Array, IntArray
 
 _CACHE_BYTES = 256 << 20
 _BYTES_PER_ROW = 48
 """About what one signature's arrays take per node."""
 _MIN_ENTRIES = 64
+_MEMORIES = 8
+"""Memories that PostFilter plugins share between signatures; each may hold a line of pods for every node."""
 _MAX_PERMIT_WAIT_S = 15 * 60
+"""A Permit plugin cannot hold a pod longer than this (upstream: maxTimeout)."""
 
 
 class Framework:
@@ -58,12 +68,22 @@ class Framework:
     """
 
     def __init__(
-        self, profile: Profile, table: NodeTable, *, seed: int = 0, tie_break: TieBreak = TieBreak.RANDOM
+        self,
+        profile: Profile,
+        table: NodeTable,
+        *,
+        seed: int = 0,
+        tie_break: TieBreak = TieBreak.RANDOM,
+        objects: Listers | None = None,
+        nominator: Nominator | None = None,
+        order: NodeOrder | None = None,
     ) -> None:
         self.profile = profile
         self.table = table
         self.seed = seed
         self.tie_break = tie_break
+        self.objects = objects if objects is not None else Listers()
+        self.nominator = nominator if nominator is not None else Nominator(table)
         self.plugins: dict[str, Any] = profile.instances()
         self.verdicts = Verdicts()
         self._labels_read = LabelsRead()
@@ -72,12 +92,15 @@ class Framework:
         self._pre_filters = self._at("preFilter")
         self.base = 0 if self._scores else NO_OPINION
         """Where totals start."""
-        self._moment_filters = any(not _is_local(plugin) for _, plugin in self._filters)
-        self._moment_scores = any(not _is_local(plugin) for plugin, _ in self._scores)
-        self._moment_pre_filters = any(not _is_local(plugin) for plugin in self._pre_filters)
+        # Plugins that are asked anew every time, because what they say depends on the moment.
+        self._moment_pre_filters = [plugin for plugin in self._pre_filters if not _is_local(plugin)]
+        self._moment_filters = [(order, plugin) for order, plugin in self._filters if not _is_local(plugin)]
+        self._moment_scores = [(plugin, weight) for plugin, weight in self._scores if not _is_local(plugin)]
         self._entries: OrderedDict[Hashable, SignatureEntry] = OrderedDict()
         self._columns: OrderedDict[Hashable, Column] = OrderedDict()
-        self._start = 0
+        self._memories: OrderedDict[Hashable, RowMemory] = OrderedDict()
+        self._order = order if order is not None else NodeOrder(table)
+        self._extenders = Extenders(profile.extenders)
         self._name_ranks: tuple[int, IntArray] = (-1, np.array([], dtype=np.intp))
 
     def _at(self, point: str) -> list[Any]:
@@ -87,14 +110,22 @@ class Framework:
 
     def new_cycle(self, pod: PodView, *, now: int = 0, attempt: int = 1, incarnation: int = 0) -> Cycle:
         """The cycle handed to plugins for one attempt to place ``pod``."""
-        return Cycle(self.table, pod, now=now, seed=self.seed, attempt=attempt, incarnation=incarnation)
+        return Cycle(
+            self.table,
+            pod,
+            now=now,
+            seed=self.seed,
+            attempt=attempt,
+            incarnation=incarnation,
+            objects=self.objects,
+        )
 
     def schedule(self, pod: PodView, cycle: Cycle | None = None, *, top: int = 0) -> Decision:
         """Decide where ``pod`` goes; ``top`` asks for that many best candidates in the record."""
         cycle = cycle or self.new_cycle(pod)
         if not self.table.n:
             return Decision(pod, Outcome.UNSCHEDULABLE, cycle.now, cycle.attempt, 0, 0)
-        start, state, version = self._start, dict(cycle.state), self._labels_read.version
+        start, state, version = self._order.start, dict(cycle.state), self._labels_read.version
         try:
             decision = self._schedule(pod, cycle, top)
         except BaseException:
@@ -104,7 +135,7 @@ class Framework:
             return decision
         # A plugin read a label it never read before: pods that shared a signature may not share it any more.
         self._forget()
-        self._start, cycle.state = start, state
+        self._order.start, cycle.state = start, state
         return self.schedule(pod, cycle, top=top)
 
     def _forget(self) -> None:
@@ -116,13 +147,26 @@ class Framework:
         outcome = self._pre_filter(entry, cycle, pod)
         decision = Decision(pod, Outcome.UNSCHEDULABLE, cycle.now, cycle.attempt, self.table.n, 0)
         if outcome.status is not None:
+            cycle.failure = Failure(entry, outcome, None, None)
             return self._rejected_everywhere(decision, outcome.status)
-        evaluated, looked_at = self._evaluate(entry, cycle, pod, outcome)
+        try:
+            nominated = self._evaluate_nominated_node(entry, cycle, pod, outcome)
+            if nominated is not None and nominated.count:
+                evaluated, looked_at = nominated, 1
+            else:
+                evaluated, looked_at = self._evaluate(entry, cycle, pod, outcome)
+        except ExtenderError as error:
+            return self._rejected_everywhere(decision, Status.error(str(error)))
         decision.evaluated = looked_at
         decision.feasible = evaluated.count
         self._explain_rejections(decision, evaluated)
         if evaluated.count:
             self._choose(decision, evaluated, cycle, top)
+        else:
+            cycle.failure = Failure(entry, outcome, evaluated, nominated)
+            if nominated is not None:
+                # It may be outside what PreFilter left, but was asked: its plugin's events may help too.
+                decision.plugins |= {self.verdicts[int(nominated.first[0])].plugin}
         return decision
 
     def _ask(self, entry: SignatureEntry, cycle: Cycle, pod: PodView) -> Callable[[Any], Ask]:
@@ -136,16 +180,31 @@ class Framework:
         return ask
 
     def _pre_filter(self, entry: SignatureEntry, cycle: Cycle, pod: PodView) -> PreFilterOutcome:
-        if not self._moment_pre_filters:
-            if entry.outcome is None:
-                entry.outcome = merge((p, entry.local_answers[p.name]) for p in self._pre_filters)
-            return entry.outcome
-        return merge(self._pre_filter_answers(entry, cycle, pod))
+        """Ask those PreFilters whose answer was not kept with the signature, and merge what all of them say."""
+        kept = entry.local_answers
+        if entry.outcome is None:
+            entry.outcome = merge((p, kept[p.name]) for p in self._pre_filters if p.name in kept)
+        answers: dict[str, Any] = {}
+        if entry.outcome.status is None:
+            skipping: list[str] = []
+            for plugin in self._moment_pre_filters:
+                if plugin.name in kept:
+                    continue
+                cycle.plugin = plugin.name
+                answer = answers[plugin.name] = guarded(plugin, "pre_filter", cycle, pod)
+                if answer is None:
+                    continue
+                if not (isinstance(answer, Status) and answer.code is Code.SKIP):
+                    break
+                skipping.append(plugin.name)
+            else:
+                return entry.outcome_without(tuple(skipping))
+        return merge(self._pre_filter_answers(kept | answers, cycle, pod))
 
-    def _pre_filter_answers(self, entry: SignatureEntry, cycle: Cycle, pod: PodView) -> Iterator[tuple[Any, Any]]:
+    def _pre_filter_answers(self, known: dict[str, Any], cycle: Cycle, pod: PodView) -> Iterator[tuple[Any, Any]]:
         for plugin in self._pre_filters:
-            if plugin.name in entry.local_answers:
-                yield plugin, entry.local_answers[plugin.name]
+            if plugin.name in known:
+                yield plugin, known[plugin.name]
             else:
                 cycle.plugin = plugin.name
                 yield plugin, guarded(plugin, "pre_filter", cycle, pod)
@@ -157,33 +216,46 @@ class Framework:
         ask = self._ask(entry, cycle, pod)
         if outcome.node_names is not None:
             rows = self._rows_of(outcome.node_names)
-            return self._evaluate_rows(rows, outcome, ask, entry), len(rows)
+            self._order.advance(len(rows))
+            return self._evaluate_rows(rows, entry, cycle, pod, outcome), len(rows)
         entry.filter()
         first, feasible, count, rejected = entry.first, entry.feasible, entry.count, dict(entry.rejected)
         exact = True  # feasible is the entry's own, so its masked totals hold
         if self._moment_filters:
-            first = self._ask_moment_filters(first, outcome, ask)
-            if first is not entry.first:
-                feasible = first == PASSES
-                rejected = counts_of(first)
-                count, exact = rejected.get(PASSES, 0), False
+            first = self._ask_moment_filters(entry, outcome, ask)
+        if self.nominator.concerns(pod):
+            first = self._yield_to_nominated(first, self.what_if(entry, cycle, pod, outcome), entry)
+        if first is not entry.first:
+            feasible = first == PASSES
+            rejected = counts_of(first)
+            count, exact = rejected.get(PASSES, 0), False
         looked_at = self.table.n
         wanted = selection.nodes_to_find(self.table.n, self.profile.percentage_of_nodes_to_score)
         if wanted < count:
-            seen = selection.sample(feasible, self._start, wanted)
+            seen = self._order.sample(feasible, wanted)
             looked_at = len(seen)
-            self._start = (self._start + looked_at) % self.table.n
             feasible = np.zeros(self.table.n, dtype=np.bool_)
             feasible[seen] = first[seen] == PASSES
             rejected = counts_of(first[seen])
             count, exact = wanted, False
+        if self._extenders and count:
+            asked = np.flatnonzero(feasible)
+            first = first.copy()
+            first[asked] = left = self._ask_extenders(pod, asked)
+            feasible = feasible & (first == PASSES)
+            rejected = {verdict: n for verdict, n in rejected.items() if verdict != PASSES} | Counter(left.tolist())
+            count, exact = rejected.get(PASSES, 0), False
         if not count:
             return Evaluated(None, first, feasible, 0, _NO_TOTALS, [], rejected), looked_at
-        exact = exact and not self._moment_scores
-        entry.score(feasible, exact, ask)
+        entry.score(feasible, ask)
         totals, parts = entry.totals, entry.scored()
         if not exact:
-            totals, parts = self._add_moment_scores(totals, parts, feasible, ask)
+            totals = np.where(feasible, totals, INFEASIBLE)
+        if entry.moment_scores:
+            totals = self._add_moment_scores(entry, totals, parts, feasible, count, ask)
+        if self._extenders and count > 1:
+            rows = np.flatnonzero(feasible)
+            totals = self._add_extender_points(totals, parts, pod, rows, rows)
         return Evaluated(None, first, feasible, count, totals, parts, rejected), looked_at
 
     def _rows_of(self, names: frozenset[str]) -> IntArray:
@@ -191,13 +263,46 @@ class Framework:
         return np.array(sorted(index[name] for name in names if name in index), dtype=np.intp)
 
     def _evaluate_rows(
-        self, rows: IntArray, outcome: PreFilterOutcome, ask: Callable[[Any], Ask], entry: SignatureEntry
+        self, rows: IntArray, entry: SignatureEntry, cycle: Cycle, pod: PodView, outcome: PreFilterOutcome
     ) -> Evaluated:
-        filters = [(order, p) for order, p in self._filters if p.name not in outcome.skipped]
-        first = filter_rows(self.table, rows, filters, self.verdicts, ask)
+        what_if = self.what_if(entry, cycle, pod, outcome)
+        first = filter_rows(self.table, rows, what_if.filters, self.verdicts, what_if.ask)
+        if self.nominator.concerns(pod):
+            yielding = what_if.with_nominated(rows)
+            first = np.where(yielding == PASSES, first, yielding)
+        if self._extenders:
+            passing = np.flatnonzero(first == PASSES)
+            first[passing] = self._ask_extenders(pod, rows[passing])
         feasible = rows[first == PASSES]
-        scores = self.wanted_scores(entry, ask, feasible) if len(feasible) else []
-        return score_feasible(self.table, rows, first, scores, ask, self.base)
+        scores = self.wanted_scores(entry, what_if.ask, feasible) if len(feasible) else []
+        found = score_feasible(self.table, rows, first, scores, what_if.ask, self.base)
+        if self._extenders and found.count > 1:
+            positions = np.flatnonzero(found.feasible)
+            found.totals = self._add_extender_points(found.totals, found.parts, pod, rows[positions], positions)
+        return found
+
+    # -- extenders ------------------------------------------------------------------------------------------
+
+    def _ask_extenders(self, pod: PodView, rows: IntArray) -> Int32Array:
+        """Verdict ids int32 of ``rows``, which pass all filters, once the extenders have narrowed them."""
+        said = self._extenders.narrow(pod, [self.table.nodes[row] for row in rows.tolist()])
+        order = len(self._filters)
+        ids = [
+            PASSES if status is None else self.verdicts.id(Verdict(EXTENDER, status.code, status.reasons, order))
+            for status in said
+        ]
+        return np.array(ids, dtype=np.int32)
+
+    def _add_extender_points(
+        self, totals: Int64Array, parts: list[Scored], pod: PodView, rows: IntArray, positions: IntArray
+    ) -> Int64Array:
+        """``totals`` with the extenders' points for the feasible ``rows``, which are at ``positions`` in it."""
+        for name, points in self._extenders.points(pod, [self.table.nodes[row] for row in rows.tolist()]):
+            added = np.zeros(len(totals), dtype=np.int64)
+            added[positions] = points
+            totals = totals + added
+            parts.append(Scored(name, 1, added))
+        return totals
 
     def wanted_scores(
         self, entry: SignatureEntry, ask: Callable[[Any], Ask], feasible: IntArray
@@ -212,34 +317,150 @@ class Framework:
         ]
 
     def _ask_moment_filters(
-        self, first: Int32Array, outcome: PreFilterOutcome, ask: Callable[[Any], Ask]
+        self, entry: SignatureEntry, outcome: PreFilterOutcome, ask: Callable[[Any], Ask]
     ) -> Int32Array:
-        """Combine cached verdicts with those of filters asked every time; the earliest filter gets the blame."""
+        """Cached verdicts combined with those of filters that are asked every time; the earliest gets the blame."""
+        first, latest = entry.first, None
         nodes = NodeView(self.table)
-        for order, plugin in self._filters:
-            if _is_local(plugin) or plugin.name in outcome.skipped:
+        for order, plugin in self._moment_filters:
+            if plugin.name in outcome.skipped:
                 continue
             result = guarded(plugin, "filter", *ask(plugin), nodes)
             codes = self.verdicts.encode(plugin.name, order, result, self.table.n)
-            if codes.any():
+            if not codes.any():
+                continue
+            if latest is None:
+                latest = entry.latest_filter(self.verdicts)
+            if latest < 0:
+                first = codes
+            elif latest < order:
+                first = np.where(first == PASSES, codes, first)
+            else:
                 orders = self.verdicts.orders()
                 first = np.where(orders[codes] < orders[first], codes, first)
+            latest = max(latest, order)
         return first
 
     def _add_moment_scores(
-        self, totals: Int64Array, parts: list[Scored], feasible: Any, ask: Callable[[Any], Ask]
-    ) -> tuple[Int64Array, list[Scored]]:
-        rows = np.flatnonzero(feasible)
-        masked = np.full(len(totals), INFEASIBLE, dtype=np.int64)
-        masked[rows] = totals[rows]
-        for plugin, weight in self._scores:
-            if _is_local(plugin) or not wants_score(plugin, ask(plugin), NodeView(self.table, rows)):
+        self,
+        entry: SignatureEntry,
+        totals: Int64Array,
+        parts: list[Scored],
+        feasible: BoolArray,
+        count: int,
+        ask: Callable[[Any], Ask],
+    ) -> Int64Array:
+        """``totals`` with the points of Score plugins that are asked every time; ``parts`` grows by theirs."""
+        everywhere = count == self.table.n
+        rows = None if everywhere else np.flatnonzero(feasible)
+        nodes = NodeView(self.table, rows)
+        for plugin, weight in entry.moment_scores:
+            if not wants_score(plugin, ask(plugin), nodes):
                 continue
-            normalized = np.zeros(len(totals), dtype=np.int64)
-            normalized[rows] = score_rows(self.table, rows, plugin, ask(plugin))
-            masked[rows] += normalized[rows] * weight
-            parts.append(Scored(plugin.name, weight, normalized))
-        return masked, parts
+            points = score_view(nodes, plugin, ask(plugin))
+            if rows is not None:
+                spread = np.zeros(len(totals), dtype=np.int64)
+                spread[rows] = points
+                points = spread
+            totals = totals + points * weight
+            parts.append(Scored(plugin.name, weight, points))
+        return totals
+
+    # -- nominated pods -------------------------------------------------------------------------------------
+
+    def what_if(self, entry: SignatureEntry, cycle: Cycle, pod: PodView, outcome: PreFilterOutcome) -> WhatIf:
+        """The filters that do not skip the pod, for asking about a table that is changed in a fork."""
+        filters = [(order, plugin) for order, plugin in self._filters if plugin.name not in outcome.skipped]
+        ask = self._ask(entry, cycle, pod)
+        return WhatIf(self.table, filters, self.verdicts, ask, cycle, pod, self.nominator, entry.filters)
+
+    def _evaluate_nominated_node(
+        self, entry: SignatureEntry, cycle: Cycle, pod: PodView, outcome: PreFilterOutcome
+    ) -> Evaluated | None:
+        """The node the pod is nominated to, alone; None if there is none (upstream: evaluateNominatedNode)."""
+        row = self.table.index.get(pod.pod.status.nominated_node_name or "")
+        if row is None:
+            return None
+        return self._evaluate_rows(np.array([row], dtype=np.intp), entry, cycle, pod, outcome)
+
+    def _yield_to_nominated(self, first: Int32Array, what_if: WhatIf, entry: SignatureEntry) -> Int32Array:
+        """``first`` with the verdicts of nodes that reject the pod once their nominated pods are counted."""
+        ids = self.nominated_verdicts(what_if, entry)
+        return np.where(ids == PASSES, first, ids) if ids.any() else first
+
+    def nominated_verdicts(self, what_if: WhatIf, entry: SignatureEntry) -> Int32Array:
+        """Verdict ids int32[n] while the nominated pods the pod must yield to run; 0 where there are none."""
+        if what_if.is_local:
+            if entry.nominated is None:
+                entry.nominated = NominatedPass(self.table, self.nominator)
+            column: NominatedPass = entry.nominated
+            return column.refresh(what_if)
+        ids = np.zeros(self.table.n, dtype=np.int32)
+        rows = nominated_rows(self.table, self.nominator)
+        ids[rows] = what_if.with_nominated(rows)
+        return ids
+
+    # -- post filter ----------------------------------------------------------------------------------------
+
+    def post_filter(self, cycle: Cycle, pod: PodView, decision: Decision) -> PostFilterResult:
+        """Try to make room for a pod that ``schedule`` found no node for in this ``cycle``; notes it in ``decision``.
+
+        The first plugin that succeeds, or says that nothing can help, ends it; otherwise all are asked (upstream:
+        RunPostFilterPlugins). An ERROR status means that something went wrong.
+        """
+        plugins = self._at("postFilter")
+        last: PostFilterResult | None = None
+        reasons: list[str] = []
+        rejected = self.rejected(cycle, pod) if plugins and self.table.n else None
+        for plugin in plugins if rejected is not None else ():
+            cycle.plugin = plugin.name
+            answer = guarded(plugin, "post_filter", cycle, pod, rejected)
+            result = answer if isinstance(answer, PostFilterResult) else PostFilterResult(answer)
+            if result.status is None or result.status.code is not Code.UNSCHEDULABLE:
+                return self._noted(decision, result)
+            reasons += result.status.reasons
+            if result.nominated_node is not None:
+                last = result
+        nominated = last.nominated_node if last is not None else None
+        return self._noted(decision, PostFilterResult(Status.unschedulable(*reasons), nominated))
+
+    def _noted(self, decision: Decision, result: PostFilterResult) -> PostFilterResult:
+        if result.status is None:
+            decision.nominated_node = result.nominated_node
+            decision.victims = tuple(victim.key for victim in result.victims)
+        else:
+            decision.post_filter = ", ".join(result.status.reasons)
+        return result
+
+    def rejected(self, cycle: Cycle, pod: PodView) -> Rejected:
+        """Why ``schedule`` found no node for ``pod`` in this ``cycle``, and the means to try what would help."""
+        failure = cycle.failure
+        if failure is None:
+            raise RuntimeError("PostFilter is for a cycle in which schedule found no node")
+        what_if = self.what_if(failure.entry, cycle, pod, failure.outcome)
+        memory = failure.entry.memory if what_if.is_local else None
+        if memory is None:
+            memory = RowMemory(self.table, self.nominator)
+            failure.entry.memory = memory if what_if.is_local else None
+        own = self.table.index.get(self.nominator.node_of(pod.uid) or "")
+        if own is not None:
+            # A pod does not yield to itself: what others of its signature find on that node does not hold for it.
+            memory.never(own)
+        ids = failure.verdict_ids(self.table.n, self.verdicts)
+
+        def shared(key: Hashable) -> RowMemory:
+            found = self._memories.get(key)
+            if found is None:
+                found = self._memories[key] = RowMemory(self.table, self.nominator)
+            self._memories.move_to_end(key)
+            if len(self._memories) > _MEMORIES:
+                self._memories.popitem(last=False)
+            return found
+
+        def choose(rows: IntArray) -> int:
+            return int(rows[self._tie(np.arange(len(rows)), rows, cycle)])
+
+        return Rejected(what_if, ids, memory, shared, choose)
 
     # -- the choice and its record --------------------------------------------------------------------------
 
@@ -281,6 +502,8 @@ class Framework:
         )
 
     def _explain_rejections(self, decision: Decision, evaluated: Evaluated) -> None:
+        if evaluated.rejected.get(PASSES, 0) == len(evaluated.first):
+            return
         counts: Counter[tuple[str, str, bool]] = Counter()
         for verdict_id, count in evaluated.rejected.items():
             if verdict_id == PASSES or not count:
@@ -340,6 +563,7 @@ class Framework:
             for plugin in self._pre_filters
             if _is_local(plugin)
         }
+        answers |= {p.name: Status.skip() for p in self._moment_pre_filters if _always_skips(p, "preFilter", pod)}
         skipped = {n for n, answer in answers.items() if isinstance(answer, Status) and answer.code is Code.SKIP}
         filters = [
             self._filter_column(key, plugin, order, *local[plugin.name])
@@ -351,7 +575,11 @@ class Framework:
             for plugin, weight in self._scores
             if _is_local(plugin) and local_wants_score(plugin, *local[plugin.name], self.table)
         ]
-        return SignatureEntry(self.table, local, filters, parts, answers, self.base)
+        entry = SignatureEntry(self.table, local, filters, parts, answers, self.base)
+        entry.moment_scores = [
+            (plugin, weight) for plugin, weight in self._moment_scores if not _always_skips(plugin, "preScore", pod)
+        ]
+        return entry
 
     def _filter_column(
         self, key: Hashable, plugin: Any, order: int, cycle: NodeLocalCycle, pod: NodeLocalPod
@@ -406,10 +634,7 @@ class Framework:
 
     def unreserve(self, cycle: Cycle, pod: PodView, node_name: str) -> None:
         """Undo Reserve in reverse order; a plugin may be asked to undo what it never did."""
-        self._undo(self._at("reserve"), cycle, pod, node_name)
-
-    def _undo(self, plugins: list[Any], cycle: Cycle, pod: PodView, node_name: str) -> None:
-        for plugin in reversed(plugins):
+        for plugin in reversed(self._at("reserve")):
             if hasattr(plugin, "unreserve"):
                 cycle.plugin = plugin.name
                 guarded(plugin, "unreserve", cycle, pod, node_name)
@@ -417,7 +642,7 @@ class Framework:
     def permit(self, cycle: Cycle, pod: PodView, node_name: str) -> Status | None:
         """None: go on. A WAIT status carries the shortest timeout asked for, at most upstream's 15 minutes.
 
-        Anything else rejects the pod.
+        Anything else rejects the pod. ``cycle.waits`` tells who waits how long.
         """
         waiting: Status | None = None
         for plugin in self._at("permit"):
@@ -426,21 +651,34 @@ class Framework:
                 continue
             if status.code is not Code.WAIT:
                 return status
-            timeout_s = min(status.timeout_s, _MAX_PERMIT_WAIT_S)
+            timeout_s = cycle.waits[plugin.name] = min(status.timeout_s, _MAX_PERMIT_WAIT_S)
             if waiting is None or timeout_s < waiting.timeout_s:
                 waiting = replace(status, timeout_s=timeout_s)
         return waiting
 
     def pre_bind(self, cycle: Cycle, pod: PodView, node_name: str) -> Status | None:
-        """Run PreBind; the first failure ends it."""
-        for plugin in self._at("preBind"):
+        """Run PreBind; the first failure ends it.
+
+        WAIT: a plugin is not done; call this again in ``timeout_s`` seconds, and it goes on with that plugin.
+        """
+        plugins = self._at("preBind")
+        for plugin in plugins[cycle.pre_bound :]:
             status = self._run(plugin, "pre_bind", cycle, pod, node_name)
             if status is not None:
                 return status
+            cycle.pre_bound += 1
         return None
 
     def bind(self, cycle: Cycle, pod: PodView, node_name: str, handle: Handle) -> Status | None:
-        """Let the first Bind plugin that does not skip bind the pod through ``handle``."""
+        """Let an extender or else the first Bind plugin that does not skip bind the pod through ``handle``."""
+        try:
+            taken = bool(self._extenders) and self._extenders.bind(pod, node_name)
+        except ExtenderError as error:
+            return Status.error(str(error))
+        if taken:
+            # The real one posts the Binding itself; nobody outside can reach the modelled api-server.
+            handle.bind(pod, node_name)
+            return None
         for plugin in self._at("bind"):
             cycle.plugin = plugin.name
             status = _failure(plugin, "bind", guarded(plugin, "bind", cycle, pod, node_name, handle))
@@ -475,6 +713,11 @@ _NO_TOTALS: Int64Array = np.array([], dtype=np.int64)
 
 def _is_local(plugin: Any) -> bool:
     return bool(getattr(plugin, "node_local", False))
+
+
+def _always_skips(plugin: Any, point: str, pod: PodView) -> bool:
+    """Whether a plugin that is asked every time need not be, for pods with this signature."""
+    return hasattr(plugin, "skips") and bool(guarded(plugin, "skips", point, pod))
 
 
 def _narrowed(plugin: Any, pod: NodeLocalPod, key: Hashable) -> Hashable:

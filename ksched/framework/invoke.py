@@ -61,15 +61,23 @@ def raw_scores(plugin: Any, scores: Any, n: int, method: str = "score") -> Raw:
     return scores.astype(np.int64, copy=False)
 
 
+def out_of_bounds(normalized: Raw) -> BoolArray | None:
+    """The rows outside 0..100 or not finite, None where there are none."""
+    if len(normalized) == 1:  # one changed row: no need for numpy
+        fine = 0 <= normalized.item() <= MAX_NODE_SCORE
+        return None if fine else np.ones(1, dtype=np.bool_)
+    if len(normalized) == 0 or (normalized.min() >= 0 and normalized.max() <= MAX_NODE_SCORE):
+        return None
+    return ~((normalized >= 0) & (normalized <= MAX_NODE_SCORE))  # true for NaN
+
+
 def as_scores(normalized: Raw) -> tuple[npt.NDArray[np.int8], BoolArray | None]:
     """Normalised scores as int8 (floats truncated toward zero), and the rows outside 0..100 or not finite.
 
     Whether such a row matters is known only once the feasible nodes are; its score here is 0. None: all rows are fine.
     """
-    if len(normalized) == 0 or (normalized.min() >= 0 and normalized.max() <= MAX_NODE_SCORE):
-        return normalized.astype(np.int8), None
-    bad = ~((normalized >= 0) & (normalized <= MAX_NODE_SCORE))  # true for NaN
-    return np.where(bad, 0, normalized).astype(np.int8), bad
+    bad = out_of_bounds(normalized)
+    return (normalized if bad is None else np.where(bad, 0, normalized)).astype(np.int8), bad
 
 
 def culprit(bad: BoolArray, raw: Raw) -> int:

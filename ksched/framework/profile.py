@@ -6,7 +6,7 @@ The merge of defaults and file and the expansion of ``multiPoint`` follow upstre
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -17,7 +17,14 @@ import yaml
 
 from ksched.errors import InputError, nearest
 from ksched.framework import configuration, registry
-from ksched.framework.configuration import ConfigurationSpec, PluginEntry, Plugins, PluginSet, ProfileSpec
+from ksched.framework.configuration import (
+    ConfigurationSpec,
+    ExtenderSpec,
+    PluginEntry,
+    Plugins,
+    PluginSet,
+    ProfileSpec,
+)
 from ksched.framework.protocols import POINTS, implements
 from ksched.framework.registry import PluginClass
 
@@ -41,6 +48,8 @@ class Profile:
     points: Mapping[str, tuple[Enabled, ...]]
     args: Mapping[str, Mapping[str, Any]]
     where: str | None = None
+    extenders: tuple[ExtenderSpec, ...] = ()
+    """Asked beside the plugins; the same for all profiles of a configuration."""
 
     def plugins(self) -> list[PluginClass]:
         """Every plugin of the profile once, sorted by name."""
@@ -106,7 +115,13 @@ class SchedulerConfiguration:
             "podInitialBackoffSeconds": self.pod_initial_backoff_seconds,
             "podMaxBackoffSeconds": self.pod_max_backoff_seconds,
             "profiles": [profile.effective() for profile in self.profiles],
+            **self._effective_extenders(),
         }
+
+    def _effective_extenders(self) -> dict[str, Any]:
+        extenders = self.profiles[0].extenders
+        dumped = [extender.model_dump(mode="json", by_alias=True, exclude_none=True) for extender in extenders]
+        return {"extenders": dumped} if dumped else {}
 
     def source_hashes(self) -> dict[str, str]:
         """Plugin name -> sha256 of its source file: part of a run's identity."""
@@ -162,8 +177,9 @@ def _profile(spec: ProfileSpec, whole: ConfigurationSpec, base: Path | None, whe
         if spec.percentage_of_nodes_to_score is None
         else spec.percentage_of_nodes_to_score,
         points,
-        _args(spec, found, where),
+        _without_ignored(_args(spec, found, where), whole.extenders),
         where,
+        whole.extenders,
     )
     _check_names(profile, where)
     for point in ("queueSort", "bind"):
@@ -250,6 +266,15 @@ def _check_disabled(sets: Mapping[str, PluginSet], known: set[str], where: str |
                 + (f"; did you mean {guess!r}?" if guess else ""),
                 where=where,
             )
+
+
+def _without_ignored(args: dict[str, dict[str, Any]], extenders: Iterable[ExtenderSpec]) -> dict[str, dict[str, Any]]:
+    """NodeResourcesFit does not look at resources of which an extender says so (upstream: scheduler.New)."""
+    ignored = [r.name for extender in extenders for r in extender.managed_resources if r.ignored_by_scheduler]
+    if ignored:
+        fit = args.setdefault("NodeResourcesFit", {})
+        fit["ignoredResources"] = [*fit.get("ignoredResources", ()), *ignored]
+    return args
 
 
 def _args(spec: ProfileSpec, found: Mapping[str, PluginClass], where: str | None) -> dict[str, dict[str, Any]]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,9 @@ from ksched.framework.events import EventToRegister
 from ksched.framework.status import Status
 from ksched.tables import NodeView, PodView
 from ksched.tables.arrays import BoolArray
+
+if TYPE_CHECKING:
+    from ksched.framework.preemption import Rejected
 
 Scores: TypeAlias = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 
@@ -90,7 +93,11 @@ class PreFilterPlugin(Protocol):
 
 @runtime_checkable
 class PreFilterExtensions(Protocol):
-    """Keeps what PreFilter computed true while preemption and nominated pods add and remove pods in a what-if."""
+    """Keeps what PreFilter computed true while preemption and nominated pods add and remove pods in a what-if.
+
+    Called after the table changed, on a copy of the cycle: state objects these methods change need a ``clone()``.
+    A plugin without them has its PreFilter run again instead.
+    """
 
     def add_pod(self, cycle: Cycle, pod: PodView, other: PodView, node_name: str) -> Status | None: ...
 
@@ -104,11 +111,27 @@ class FilterPlugin(Protocol):
     def filter(self, cycle: Cycle, pod: PodView, nodes: NodeView) -> FilterResult: ...
 
 
+@dataclass(frozen=True, slots=True)
+class PostFilterResult:
+    """What PostFilter could do for a pod that fits nowhere.
+
+    Without a ``status`` it succeeded: once ``victims`` are gone the pod should fit on ``nominated_node``. Otherwise
+    ``nominated_node`` "" withdraws an earlier nomination and None leaves it as it is.
+    """
+
+    status: Status | None = None
+    nominated_node: str | None = None
+    victims: tuple[PodView, ...] = ()
+
+
 @runtime_checkable
 class PostFilterPlugin(Protocol):
-    """Called when no node fits. ``rejected`` tells per node why. May return a node to nominate after making room."""
+    """Called when no node fits. ``rejected`` tells per node why, and can try what would fit if pods were gone.
 
-    def post_filter(self, cycle: Cycle, pod: PodView, rejected: Any) -> Any: ...
+    Must not change anything: whoever runs the framework evicts the victims and nominates the pod.
+    """
+
+    def post_filter(self, cycle: Cycle, pod: PodView, rejected: Rejected) -> PostFilterResult | Status: ...
 
 
 @runtime_checkable
@@ -161,7 +184,10 @@ class PermitPlugin(Protocol):
 
 @runtime_checkable
 class PreBindPlugin(Protocol):
-    """Work that must be done before the binding, e.g. provisioning a volume."""
+    """Work that must be done before the binding, e.g. provisioning a volume; ``cycle.api`` writes to the api-server.
+
+    ``Status.wait(s)``: not done yet, ask again in ``s`` seconds of simulated time.
+    """
 
     def pre_bind(self, cycle: Cycle, pod: PodView, node_name: str) -> Status | None: ...
 
@@ -184,6 +210,16 @@ class PostBindPlugin(Protocol):
     """Informed after a successful binding."""
 
     def post_bind(self, cycle: Cycle, pod: PodView, node_name: str) -> None: ...
+
+
+@runtime_checkable
+class SkippingPlugin(Protocol):
+    """Says, for a plugin that is not node-local, that it has nothing to say about pods with this signature, ever.
+
+    ``point`` is "preFilter" or "preScore", which would answer ``Status.skip()`` each time; then they are not asked.
+    """
+
+    def skips(self, point: str, pod: PodView) -> bool: ...
 
 
 @runtime_checkable

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ksched.framework.events import ClusterEvent, EventToRegister
+from ksched.framework.events import NODE, Action, ClusterEvent, EventToRegister
 from ksched.framework.status import Status
 from ksched.tables import PodView
 
@@ -39,10 +39,15 @@ class QueuedPod:
 
 @dataclass(frozen=True, slots=True)
 class QueueOptions:
-    """Back-off in seconds: doubles from ``initial`` with each attempt up to ``maximum``."""
+    """Back-off in seconds: doubles from ``initial`` with each attempt up to ``maximum``.
+
+    ``queueing_hints``: whether plugins' hints are asked, or an event of the right kind is enough (upstream's feature
+    gate SchedulerQueueingHints, which is off in v1.30).
+    """
 
     initial_backoff: int = 1
     max_backoff: int = 10
+    queueing_hints: bool = True
 
 
 @dataclass(order=True, slots=True)
@@ -122,12 +127,12 @@ class SchedulingQueue:
     ) -> None:
         self._sort_key = sort_key
         self._pre_enqueue = pre_enqueue
-        self._events = {plugin: tuple(registered) for plugin, registered in (events or {}).items()}
+        self._events = {plugin: _with_taint_updates(registered) for plugin, registered in (events or {}).items()}
         self._options = options or QueueOptions()
         self._active = _Heap()
         self._backoff = _Heap()
         self._parked = _Pool()
-        self._gated: dict[str, QueuedPod] = {}
+        self._gated = _Pool()
         self._in_flight: dict[str, bool] = {}
         """Popped pods, and whether one changed since in a way that may help it."""
         self._uninterested: dict[ClusterEvent, frozenset[str]] = {}
@@ -217,15 +222,26 @@ class SchedulingQueue:
 
     # -- events and time ------------------------------------------------------------------------------------
 
-    def move(self, event: ClusterEvent, now: int, *, old: Any = None, new: Any = None) -> int:
-        """An event: move the parked pods it may help to the active or back-off queue; returns how many.
+    def move(
+        self,
+        event: ClusterEvent,
+        now: int,
+        *,
+        old: Any = None,
+        new: Any = None,
+        check: Callable[[PodView], bool] | None = None,
+    ) -> int:
+        """An event: move the parked and gated pods it may help to the active or back-off queue; returns how many.
 
-        Costs nothing while no pod is parked because of a plugin this event interests.
+        ``check`` says of a pod whether it is worth a thought at all (upstream: preCheck). Costs nothing while no pod
+        waits because of a plugin this event interests.
         """
         moved = 0
-        for uid, queued in self._parked.rejected_by_others_than(self._uninterest(event)):
-            if self._worth_retrying(queued, event, old, new):
-                self._parked.take(uid)
+        uninterested = self._uninterest(event)
+        parked = self._parked.rejected_by_others_than(uninterested)
+        for uid, queued in [*parked, *self._gated.rejected_by_others_than(uninterested)]:
+            if (check is None or check(queued.pod)) and self._worth_retrying(queued, event, old, new):
+                self._take(uid)
                 self._retry(queued, now)
                 moved += 1
         self._move_cycle = self._cycle
@@ -277,9 +293,12 @@ class SchedulingQueue:
             if registered is None:
                 return True  # a plugin that does not say what helps it is retried on every event
             for interest in registered:
-                if interest.event.matches(event) and (interest.hint is None or interest.hint(queued.pod, old, new)):
+                if interest.event.matches(event) and self._hinted(interest, queued.pod, old, new):
                     return True
         return False
+
+    def _hinted(self, interest: EventToRegister, pod: PodView, old: Any, new: Any) -> bool:
+        return not self._options.queueing_hints or interest.hint is None or interest.hint(pod, old, new)
 
     def _retry(self, queued: QueuedPod, now: int) -> None:
         ends = self._backoff_ends(queued)
@@ -292,16 +311,16 @@ class SchedulingQueue:
         status = self._pre_enqueue(queued.pod)
         if status is not None:
             queued.plugins = frozenset({status.plugin})
-            self._gated[queued.pod.uid] = queued
+            self._gated.put(queued)
             return
         self._active.push(self._sort_key(queued.pod, queued.queued_at), queued)
 
     def _take(self, uid: str) -> QueuedPod | None:
-        return self._parked.take(uid) or self._gated.pop(uid, None)
+        return self._parked.take(uid) or self._gated.take(uid)
 
     def _holds(self, uid: str) -> bool:
         waiting = self._active.get(uid) or self._backoff.get(uid) or self._parked.get(uid)
-        return waiting is not None or uid in self._gated
+        return waiting is not None or self._gated.get(uid) is not None
 
     # -- looking in -----------------------------------------------------------------------------------------
 
@@ -327,7 +346,7 @@ class SchedulingQueue:
 
     def gated(self) -> list[PodView]:
         """Pods a PreEnqueue plugin holds, longest first."""
-        return [queued.pod for queued in self._gated.values()]
+        return [queued.pod for queued in self._gated.pods()]
 
 
 class _Pool:
@@ -370,6 +389,22 @@ class _Pool:
 
     def __len__(self) -> int:
         return len(self._pods)
+
+
+def _with_taint_updates(registered: Iterable[EventToRegister]) -> tuple[EventToRegister, ...]:
+    """Who waits for new nodes also waits for changed taints.
+
+    A node often appears with a taint that keeps the pod from being woken by it (``check`` of
+    :meth:`SchedulingQueue.move`); when the taint goes, that is the event it needs (upstream: buildQueueingHintMap).
+    """
+    events = tuple(registered)
+    of_nodes = Action(0)
+    for interest in events:
+        if interest.event.resource == NODE:
+            of_nodes |= interest.event.action
+    if Action.ADD in of_nodes and Action.UPDATE_NODE_TAINT not in of_nodes:
+        return (*events, EventToRegister(ClusterEvent(NODE, Action.UPDATE_NODE_TAINT)))
+    return events
 
 
 def _next_look(time: int, period: int) -> int:

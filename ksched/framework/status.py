@@ -34,7 +34,7 @@ class Status:
     @classmethod
     def skip(cls) -> Status:
         """Nothing to do for this pod: the coupled Filter (or Score) is not run."""
-        return cls(Code.SKIP)
+        return _SKIP
 
     @classmethod
     def unschedulable(cls, *reasons: str, resolvable: bool = True) -> Status:
@@ -49,7 +49,7 @@ class Status:
 
     @classmethod
     def wait(cls, timeout_s: float) -> Status:
-        """Permit: hold the pod for at most ``timeout_s`` seconds of simulated time."""
+        """Permit: hold the pod for at most ``timeout_s`` seconds of simulated time. PreBind: ask again after them."""
         return cls(Code.WAIT, timeout_s=timeout_s)
 
     def by(self, plugin: str) -> Status:
@@ -60,3 +60,6 @@ class Status:
     def rejected(self) -> bool:
         """Unschedulable, resolvable or not."""
         return self.code in (Code.UNSCHEDULABLE, Code.UNSCHEDULABLE_AND_UNRESOLVABLE)
+
+
+_SKIP = Status(Code.SKIP)

@@ -44,6 +44,7 @@ class Verdicts:
         self._ids: dict[Verdict, int] = {}
         self.table: list[Verdict | None] = [None]
         self._orders: Int32Array = np.array([np.iinfo(np.int32).max], dtype=np.int32)
+        self._resolvable: BoolArray = np.zeros(0, dtype=np.bool_)
 
     def id(self, verdict: Verdict) -> int:
         """The id of a verdict."""
@@ -65,6 +66,13 @@ class Verdicts:
             self._orders = np.array([last if v is None else v.order for v in self.table], dtype=np.int32)
         return self._orders
 
+    def resolvable(self) -> BoolArray:
+        """By verdict id: whether evicting pods might help. The last entry answers for id -1, a node nobody asked."""
+        if len(self._resolvable) != len(self.table) + 1:
+            answers = [verdict is not None and verdict.code is Code.UNSCHEDULABLE for verdict in self.table]
+            self._resolvable = np.array([*answers, False], dtype=np.bool_)
+        return self._resolvable
+
     def encode(self, plugin: str, order: int, result: FilterResult, n: int) -> Int32Array:
         """A Filter's result over ``n`` rows as verdict ids; PluginError if it is not of the contract's forms."""
         if result is None:
@@ -72,11 +80,14 @@ class Verdicts:
         rejects = _rejects(plugin, result, n)
         if not rejects:
             return np.zeros(n, dtype=np.int32)
+        if len(rejects) > 1 and n > _FEW_ROWS:
+            rejects = [reject for reject in rejects if reject.mask.any()] or rejects[:1]
         if len(rejects) == 1:
             only = rejects[0]
-            codes = np.zeros(n, dtype=np.int32)
-            if only.mask.any():
-                codes[only.mask] = self._id_of(plugin, order, [only])
+            if not only.mask.any():
+                return np.zeros(n, dtype=np.int32)
+            codes = only.mask.astype(np.int32)
+            codes *= self._id_of(plugin, order, [only])
             return codes
         return self._combined(plugin, order, rejects, n)
 

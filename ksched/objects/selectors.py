@@ -161,6 +161,40 @@ class LabelSelectorMatcher:
         """Whether it matches everything."""
         return not (self._nothing or self._equal or self._requirements)
 
+    @property
+    def anchor(self) -> tuple[str, str] | None:
+        """A (key, value) that every selected object has: what to index selectors by. None where there is none."""
+        if self._equal:
+            return self._equal[0]
+        for key, op, values in self._requirements:
+            if op == IN and len(values) == 1:
+                return key, next(iter(values))
+        return None
+
+    def with_labels(self, labels: Mapping[str, str]) -> "LabelSelectorMatcher":
+        """The selector that asks for ``labels`` too; one that matches nothing stays as it is."""
+        if self._nothing or not labels:
+            return self
+        made = LabelSelectorMatcher(None)
+        made._nothing = False
+        made._equal = tuple(sorted({*self._equal, *labels.items()}))
+        made._requirements = self._requirements
+        made.keys = tuple(sorted({*self.keys, *labels}))
+        return made
+
+    def and_also(self, other: "LabelSelectorMatcher") -> "LabelSelectorMatcher":
+        """The selector that asks for what both ask; nothing if either matches nothing."""
+        made = LabelSelectorMatcher(None)
+        if self._nothing or other._nothing:
+            return made
+        made._nothing = False
+        made._equal = tuple(sorted({*self._equal, *other._equal}))
+        made._requirements = tuple(
+            sorted({*self._requirements, *other._requirements}, key=lambda r: (r[0], r[1], sorted(r[2])))
+        )
+        made.keys = tuple(sorted({*self.keys, *other.keys}))
+        return made
+
     def _identity(self) -> tuple[object, ...]:
         return self._nothing, self._equal, self._requirements
 

@@ -1,12 +1,16 @@
 """Columnar tables of the cluster's state: what policies read and the scheduler's cache writes."""
 
+from ksched.tables.affinity_terms import AffinityTerm, PodTerms, terms_of
 from ksched.tables.changes import ChangeLog
 from ksched.tables.devices import NO_DEVICE, WHOLE
+from ksched.tables.domains import Domains
 from ksched.tables.fork import Fork
 from ksched.tables.images import ImageState
 from ksched.tables.interning import Interner
-from ksched.tables.node_table import ALL_GROUPS, GROUPS, IMAGES, NODE, USAGE, NodeTable, PlacedPod
+from ksched.tables.namespaces import Namespaces
+from ksched.tables.node_table import ALL_GROUPS, COUNTED, ELSEWHERE, GROUPS, IMAGES, NODE, USAGE, NodeTable, PlacedPod
 from ksched.tables.node_view import DeviceView, NodeView
+from ksched.tables.pod_counts import PodSelector, TermColumn, TermKind
 from ksched.tables.pod_view import (
     COMPLETION_INDEX,
     WORKLOAD_ANNOTATION,
@@ -20,6 +24,8 @@ from ksched.tables.pod_view import (
 __all__ = [
     "ALL_GROUPS",
     "COMPLETION_INDEX",
+    "COUNTED",
+    "ELSEWHERE",
     "GROUPS",
     "IMAGES",
     "NODE",
@@ -27,17 +33,25 @@ __all__ = [
     "USAGE",
     "WHOLE",
     "WORKLOAD_ANNOTATION",
+    "AffinityTerm",
     "ChangeLog",
     "DeviceView",
+    "Domains",
     "Fork",
     "HostPort",
     "ImageState",
     "Interner",
+    "Namespaces",
     "NodeTable",
     "NodeView",
     "PlacedPod",
+    "PodSelector",
+    "PodTerms",
     "PodView",
     "SpecInfo",
+    "TermColumn",
+    "TermKind",
     "compile_spec",
     "normalized_image",
+    "terms_of",
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ksched.objects import GpuRequest, NodeDevices
-from ksched.tables.arrays import Int32Array, Int64Array, grown, readonly
+from ksched.tables.arrays import Int32Array, Int64Array, IntArray, grown, readonly
 from ksched.tables.interning import Interner
 
 WHOLE = 1000
@@ -56,6 +56,10 @@ class DeviceColumns:
         for device in devices:
             if device < self.count[row]:
                 self._free[device, row] -= sign * request.milli
+
+    def restore(self, rows: IntArray, free: Int64Array) -> None:
+        """Make ``free`` int64[slots, k] of ``rows`` what it was."""
+        self._free[:, rows] = free
 
     def fullest_with_room(self, row: int, request: GpuRequest) -> tuple[int, ...]:
         """``request.count`` devices of ``row`` with ``request.milli`` free each, least free first; () if too few."""

@@ -14,11 +14,15 @@ class Fork:
 
     Only the pods of touched nodes are remembered, so a fork costs nothing until something changes in it and its
     cost does not depend on the size of the cluster. The order of a node's pods is restored too: preemption reads it.
+
+    A ``quiet`` fork leaves no trace in the change logs, so whatever is cached from the table stays valid without a
+    look. In return nothing that follows the logs may be asked while it is open, and it can only be reverted.
     """
 
-    def __init__(self, table: NodeTable, outer: Fork | None) -> None:
+    def __init__(self, table: NodeTable, outer: Fork | None, quiet: bool = False) -> None:
         self._table = table
         self._outer = outer
+        self.quiet: bool = quiet or (outer is not None and outer.quiet)
         self._before: dict[str, dict[str, PlacedPod]] = {}
         self._open = True
 
@@ -29,6 +33,8 @@ class Fork:
 
     def commit(self) -> None:
         """Keep what was done; an outer fork can still undo it."""
+        if self.quiet and (self._outer is None or not self._outer.quiet):
+            raise RuntimeError("a quiet fork can only be reverted: nobody was told what changed in it")
         self._close()
         if self._outer is not None:
             for name, pods in self._before.items():
@@ -38,7 +44,7 @@ class Fork:
         """Undo every pod added or removed since the fork began."""
         self._close()
         for name, pods in self._before.items():
-            self._table.restore_pods(name, pods)
+            self._table.restore_pods(name, pods, quiet=self.quiet)
 
     def _close(self) -> None:
         if not self._open:

@@ -17,16 +17,20 @@ from typing import NamedTuple
 import numpy as np
 
 from ksched.objects import CPU, EPHEMERAL_STORAGE, MEMORY, PODS, Node, amount, node_devices
-from ksched.tables.arrays import BoolArray, Int64Array, StrArray, grown, readonly
+from ksched.tables.arrays import BoolArray, Int64Array, IntArray, StrArray, grown, readonly
 from ksched.tables.changes import ChangeLog
 from ksched.tables.devices import DeviceColumns
+from ksched.tables.domains import Domains, domains_of
 from ksched.tables.fork import Fork
 from ksched.tables.images import ImageColumns
 from ksched.tables.interning import Interner
 from ksched.tables.label_columns import LabelColumns
+from ksched.tables.namespaces import Namespaces
+from ksched.tables.pod_counts import CountColumn, PodCounts, PodSelector, SelectorColumn
 from ksched.tables.pod_view import PodView
 from ksched.tables.ports import PortColumns
 from ksched.tables.taints import TaintColumn
+from ksched.tables.volumes import VolumeColumns
 
 NODE = 1
 """Column group: what the Node object says (labels, taints, allocatable, ...)."""
@@ -34,6 +38,10 @@ USAGE = 2
 """Column group: what the pods on the node hold (requested, ports, devices, ...)."""
 IMAGES = 4
 """Column group: images, which depend on other nodes too (how many nodes have an image)."""
+ELSEWHERE = 8
+"""Not a column group: what other nodes are or hold. A node-local plugin must not read it."""
+COUNTED = 16
+"""Not a column group: that pods counted by selector entered, which :meth:`NodeTable.shift` leaves as they are."""
 GROUPS = (NODE, USAGE, IMAGES)
 ALL_GROUPS = NODE | USAGE | IMAGES
 
@@ -57,17 +65,25 @@ class NodeTable:
         self.structure = 0
         """Bumped when rows are added or removed: every cache over rows is void then."""
         self.logs: dict[int, ChangeLog] = {group: ChangeLog() for group in GROUPS}
+        self.renewed = ChangeLog()
+        """Rows where a pod's status changed (:meth:`renew_pod`): no column depends on it, preemption does."""
+        self.priorities: dict[int, int] = {}
+        """Number of pods on nodes of the table by priority; 0 for priorities there were."""
         self.index: dict[str, int] = {}
         self.nodes: list[Node] = []
         self.resources: Interner[str] = Interner(_FIXED_RESOURCES)
         self.labels = LabelColumns(capacity)
         self.images = ImageColumns(capacity)
         self.ports = PortColumns()
+        self.volumes = VolumeColumns()
         self.devices = DeviceColumns(capacity)
         self.taints = TaintColumn(capacity)
+        self.namespaces = Namespaces()
+        self.counts = PodCounts(capacity, self.index, self.namespaces)
         self.unschedulable: BoolArray = np.zeros(capacity, dtype=np.bool_)
         self._capacity = capacity
         self._names: tuple[int, StrArray] = (-1, np.array([], dtype=np.str_))
+        self._domains: tuple[int, dict[str, Domains]] = (-1, {})
         self._pods: dict[str, dict[str, PlacedPod]] = {}
         self._node_of: dict[str, str] = {}
         self._fork: Fork | None = None
@@ -111,6 +127,7 @@ class NodeTable:
         name = _name(node)
         if name in self.index:
             return self.update_node(node)
+        self.counts.nodes_changed()
         if self.n == self._capacity:
             self._grow(2 * self._capacity)
         row = self.n
@@ -133,6 +150,8 @@ class NodeTable:
         same = node.spec == before.spec and node.status == before.status
         if same and meta.labels == meta_before.labels and meta.annotations == meta_before.annotations:
             return row
+        if meta.labels != meta_before.labels:
+            self.counts.nodes_changed()
         images_changed = node.status.images != before.status.images
         if images_changed:
             self.images.remove(row)
@@ -147,9 +166,11 @@ class NodeTable:
 
     def remove_node(self, name: str) -> None:
         """Drop a row; rows behind it move up by one. Pods on it are kept aside until they are removed."""
-        row = self.index.pop(name)
+        self.counts.nodes_changed()
+        row = self.index[name]
         for placed in self._pods.get(name, {}).values():
             self._hold(row, placed, -1)
+        del self.index[name]
         if not self._pods.get(name):
             self._pods.pop(name, None)
         self.images.remove(row)
@@ -163,7 +184,9 @@ class NodeTable:
         self.labels.delete_row(row, count)
         self.images.delete_row(row, count)
         self.devices.delete_row(row, count)
+        self.counts.delete_row(row, count)
         self.ports.delete_row(row)
+        self.volumes.delete_row(row)
         self.n -= 1
         for position in range(row, self.n):
             self.index[_name(self.nodes[position])] = position
@@ -195,7 +218,7 @@ class NodeTable:
 
     def _structure_changed(self) -> None:
         self.structure += 1
-        for log in self.logs.values():
+        for log in (*self.logs.values(), self.renewed, self.volumes.log):
             log.touch_all()
 
     def _grow(self, capacity: int) -> None:
@@ -207,6 +230,7 @@ class NodeTable:
         self.labels.grow(capacity)
         self.images.grow(capacity)
         self.devices.grow(capacity)
+        self.counts.grow(capacity)
         self._capacity = capacity
 
     # -- pods -----------------------------------------------------------------------------------------------
@@ -230,6 +254,10 @@ class NodeTable:
         self._pods.setdefault(node_name, {})[uid] = placed
         if row is not None:
             self._hold(row, placed, 1)
+            self._usage_changed(row)
+
+    def _usage_changed(self, row: int) -> None:
+        if self._fork is None or not self._fork.quiet:
             self.logs[USAGE].touch(row)
 
     def _devices_of(self, pod: PodView, row: int | None) -> tuple[int, ...]:
@@ -250,12 +278,21 @@ class NodeTable:
         row = self.index.get(node_name)
         if row is not None:
             self._hold(row, placed, -1)
-            self.logs[USAGE].touch(row)
+            self._usage_changed(row)
         elif not on_node:
             del self._pods[node_name]
         return placed
 
-    def restore_pods(self, node_name: str, pods: dict[str, PlacedPod]) -> None:
+    def renew_pod(self, pod: PodView) -> None:
+        """``pod`` says of itself something new (its status) that changes nothing it holds; KeyError if on no node."""
+        node_name = self._node_of[pod.uid]
+        on_node = self._pods[node_name]
+        on_node[pod.uid] = on_node[pod.uid]._replace(pod=pod)
+        row = self.index.get(node_name)
+        if row is not None:
+            self.renewed.touch(row)
+
+    def restore_pods(self, node_name: str, pods: dict[str, PlacedPod], *, quiet: bool = False) -> None:
         """Make ``pods`` (uid -> placed pod, in order) the pods of a node again; only differences cost anything."""
         row = self.index.get(node_name)
         now = self._pods.get(node_name, {})
@@ -272,7 +309,8 @@ class NodeTable:
                     self._hold(row, placed, 1)
         self._pods[node_name] = pods
         if row is not None:
-            self.logs[USAGE].touch(row)
+            if not quiet:
+                self.logs[USAGE].touch(row)
         elif not pods:
             del self._pods[node_name]
 
@@ -283,12 +321,16 @@ class NodeTable:
             resource_row = self.resource_row(resource)
             self._requested[resource_row, row] += sign * value
         self._requested[_POD_SLOTS, row] += sign
+        self.priorities[info.priority] = self.priorities.get(info.priority, 0) + sign
         self._nonzero[0, row] += sign * info.held_nonzero[CPU]
         self._nonzero[1, row] += sign * info.held_nonzero[MEMORY]
         if info.host_ports:
             self.ports.hold(row, info.host_ports, sign)
+        if info.volumes:
+            self.volumes.hold(row, pod.volume_uses, sign)
         if info.gpu is not None:
             self.devices.hold(row, info.gpu, placed.devices, sign)
+        self.counts.hold(row, self.nodes[row].metadata.name or "", pod, sign)
 
     def node_of(self, uid: str) -> str | None:
         """Name of the node a pod is counted on, None if on none."""
@@ -308,14 +350,61 @@ class NodeTable:
         """Number of pods by node name, nodes of the table only."""
         return Counter({name: len(self._pods.get(name, ())) for name in self.index})
 
+    # -- pods by selector and domain --------------------------------------------------------------------------
+
+    def domains(self, key: str) -> Domains:
+        """The topology domains that label ``key`` makes: the same object until some Node changes."""
+        position = self.logs[NODE].position
+        if self._domains[0] != position:
+            self._domains = (position, {})
+        found = self._domains[1].get(key)
+        if found is None:
+            found = self._domains[1][key] = domains_of(self.labels[key], self.n)
+        return found
+
+    def pods_matching(self, selector: PodSelector) -> SelectorColumn:
+        """The column that counts the pods ``selector`` matches, made on first use and kept current from then on."""
+        return self.counts.column(selector, ((name, placed.pod) for name, placed in self.pods()))
+
+    def per_domain(self, column: CountColumn, domains: Domains) -> Int64Array:
+        """int64[domains.size]: a column's counts summed by domain."""
+        return self.counts.per_domain(column, domains)
+
     # -- what-if --------------------------------------------------------------------------------------------
 
-    def fork(self) -> Fork:
+    def shift(self, rows: IntArray, resources: Int64Array, nonzero: Int64Array) -> None:
+        """Add to what distinct ``rows`` hold: int64[k, resources] in the order of ``resources``, int64[k, 2].
+
+        For dry runs over many rows, which put everything back: only these columns change, and nobody is told.
+        """
+        self._requested[: resources.shape[1], rows] += resources.T
+        self._nonzero[:, rows] += nonzero.T
+
+    def held_by(self, pod: PodView) -> tuple[list[int], list[int]]:
+        """What a pod holds on a node, in the form :meth:`shift` takes: by resource, and as ``nonzero`` counts it."""
+        info = pod.info
+        held = [0] * len(self.resources)
+        for resource, amount_ in info.requests.items():
+            row = self.resource_row(resource)
+            held += [0] * (row + 1 - len(held))
+            held[row] = amount_
+        held[_POD_SLOTS] += 1
+        return held, [info.held_nonzero[CPU], info.held_nonzero[MEMORY]]
+
+    def held_by_all(self, pods: Iterable[PodView]) -> tuple[Int64Array, Int64Array]:
+        """What several pods hold together."""
+        each = [self.held_by(pod) for pod in pods]
+        resources = np.zeros(len(self.resources), dtype=np.int64)
+        for held, _ in each:
+            resources[: len(held)] += held
+        return resources, np.array([nonzero for _, nonzero in each], dtype=np.int64).sum(axis=0)
+
+    def fork(self, *, quiet: bool = False) -> Fork:
         """Start a what-if: what pods do from now on can be undone with ``revert()`` or kept with ``commit()``.
 
-        Forks nest; nodes must not change while one is open.
+        Forks nest; nodes must not change while one is open. ``quiet`` leaves the change logs alone (:class:`Fork`).
         """
-        self._fork = Fork(self, self._fork)
+        self._fork = Fork(self, self._fork, quiet)
         return self._fork
 
 

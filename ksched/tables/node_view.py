@@ -8,18 +8,22 @@ that changed it would read the same again and return the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from ksched.objects import CPU, MEMORY, Node, Taint
-from ksched.tables.arrays import AnyArray, BoolArray, Int64Array, IntArray, StrArray, readonly
+from ksched.tables.arrays import AnyArray, BoolArray, Int32Array, Int64Array, IntArray, StrArray, readonly
 from ksched.tables.devices import NO_DEVICE, WHOLE
+from ksched.tables.domains import Domains
 from ksched.tables.images import NO_IMAGE, ImageState
 from ksched.tables.label_columns import map_distinct
-from ksched.tables.node_table import IMAGES, NODE, USAGE, NodeTable
-from ksched.tables.pod_view import HostPort
+from ksched.tables.namespaces import Namespaces
+from ksched.tables.node_table import COUNTED, ELSEWHERE, IMAGES, NODE, USAGE, NodeTable
+from ksched.tables.pod_counts import CountColumn, PodSelector, TermColumn, TermKind
+from ksched.tables.pod_view import HostPort, PodView
+from ksched.tables.volumes import VolumeColumns
 
 _NONZERO_ROW = {CPU: 0, MEMORY: 1}
 
@@ -32,8 +36,16 @@ class NodeView:
     def __init__(self, table: NodeTable, rows: IntArray | None = None) -> None:
         self._table = table
         self._rows = rows
-        self._select: IntArray | slice = slice(0, table.n) if rows is None else rows
         self._n = table.n if rows is None else len(rows)
+        self._select: IntArray | slice
+        if rows is None:
+            self._select = slice(0, table.n)
+        elif self._n == 1:
+            # One changed row is the commonest question of all, and slices are cheaper than index arrays.
+            row = int(rows[0])
+            self._select = slice(row, row + 1)
+        else:
+            self._select = rows
         self.reads = 0
         """Bit set of the column groups read through this view so far."""
 
@@ -82,6 +94,33 @@ class NodeView:
         self.reads |= NODE
         return readonly(self._table.unschedulable[self._select])
 
+    def per_labels(
+        self, keys: Sequence[str], fn: Callable[[tuple[str | None, ...]], object], dtype: npt.DTypeLike
+    ) -> AnyArray:
+        """``fn(values of keys)`` per node, called once per distinct combination of values (None: absent); dtype[n]."""
+        self.reads |= NODE
+        ids = np.zeros(self._n, dtype=np.int64)
+        columns = [self._table.labels[key] for key in keys]
+        for column in columns:
+            # Numbered anew at each step: the product of many keys' sizes would not fit an integer.
+            combined = ids * len(column.values) + column.ids[self._select]
+            ids = np.unique(combined, return_inverse=True)[1]
+        _, first = np.unique(ids, return_index=True)
+        rows = self.rows[first].tolist()
+        of_rows = [tuple(column.values.values[column.ids[row]] for column in columns) for row in rows]
+        return map_distinct(ids.astype(np.int32), of_rows, fn, dtype)
+
+    @property
+    def structure(self) -> int:
+        """Counts how often nodes came or went: what is kept by row of the table holds while it stays the same."""
+        self.reads |= ELSEWHERE
+        return self._table.structure
+
+    def row_of(self, name: str) -> int | None:
+        """The row in the table of the node ``name``, None if there is no such node."""
+        self.reads |= ELSEWHERE
+        return self._table.index.get(name)
+
     # -- resources ------------------------------------------------------------------------------------------
 
     def allocatable(self, resource: str) -> Int64Array:
@@ -89,6 +128,17 @@ class NodeView:
         self.reads |= NODE
         row = self._table.resources.get(resource)
         return self._zeros() if row is None else self._table.allocatable[row][self._select]
+
+    def declares(self, resource: str) -> BoolArray:
+        """Where status.allocatable names ``resource`` at all, be it with 0, bool[n]."""
+        self.reads |= NODE
+        row = self._table.resources.get(resource)
+        if row is None:
+            return np.zeros(self._n, dtype=np.bool_)
+        declared = self._table.allocatable[row, self._select] > 0
+        for position in np.flatnonzero(~declared).tolist():
+            declared[position] = resource in self._table.nodes[int(self.rows[position])].status.allocatable
+        return declared
 
     def requested(self, resource: str) -> Int64Array:
         """Sum of the requests of the pods on the node, int64[n]; "pods" is their number."""
@@ -110,12 +160,61 @@ class NodeView:
     def _zeros(self) -> Int64Array:
         return np.zeros(self._n, dtype=np.int64)
 
+    # -- pods by selector and domain ------------------------------------------------------------------------
+
+    def pods_matching(self, selector: PodSelector) -> Int32Array:
+        """Number of pods on the node that ``selector`` matches, int32[n]."""
+        self.reads |= USAGE | COUNTED
+        return readonly(self._table.pods_matching(selector).counts[self._select])
+
+    def pods_per_domain(self, selector: PodSelector, domains: Domains) -> Int64Array:
+        """Number of pods that ``selector`` matches per domain of the whole cluster, int64[domains.size]."""
+        self.reads |= ELSEWHERE
+        return readonly(self._table.per_domain(self._table.pods_matching(selector), domains))
+
+    @property
+    def any_terms(self) -> bool:
+        """Whether any placed pod has an affinity term."""
+        self.reads |= ELSEWHERE
+        return self._table.counts.any_terms
+
+    def existing_terms(self, kind: TermKind, pod: PodView) -> list[TermColumn]:
+        """Affinity terms of placed pods anywhere that mean ``pod``; hand one to :meth:`terms_per_domain`."""
+        self.reads |= ELSEWHERE
+        return self._table.counts.terms(kind, pod)
+
+    def terms_per_domain(self, column: CountColumn, domains: Domains) -> Int64Array:
+        """Number of placed pods with a term per domain of the whole cluster, int64[domains.size]."""
+        self.reads |= ELSEWHERE
+        return readonly(self._table.per_domain(column, domains))
+
+    def domains(self, key: str) -> Domains:
+        """The topology domains label ``key`` makes of the whole cluster: the same object until some Node changes."""
+        self.reads |= ELSEWHERE
+        return self._table.domains(key)
+
+    def of_rows(self, per_node: AnyArray) -> AnyArray:
+        """The part of an array over all nodes of the cluster that belongs to this view's rows."""
+        return per_node if self._rows is None else per_node[self._select]
+
+    @property
+    def namespaces(self) -> Namespaces:
+        """The namespaces and their labels."""
+        self.reads |= ELSEWHERE
+        return self._table.namespaces
+
     # -- ports, images, devices -----------------------------------------------------------------------------
 
     def port_conflicts(self, ports: Iterable[HostPort]) -> BoolArray:
         """Where one of ``ports`` is already taken, bool[n]."""
         self.reads |= USAGE
         return self._table.ports.conflicts(ports, self._rows, self._n)
+
+    @property
+    def volumes(self) -> VolumeColumns:
+        """The claims and disks used on all nodes of the cluster, by row of the table."""
+        self.reads |= ELSEWHERE
+        return self._table.volumes
 
     def image(self, name: str) -> ImageState:
         """Size (bytes) of an image and on how many nodes of the cluster it is; (0, 0) for an unknown one."""

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 from ksched.objects import GpuRequest, Pod, PodSpec, Toleration, gpu_request, pod_nonzero_requests, pod_requests
 from ksched.objects.gpu import device_indices
+from ksched.objects.volumes import Volume
+from ksched.tables.volumes import VolumeUse, relevant_volumes, volume_uses
 
 WORKLOAD_ANNOTATION = "ksched.dev/workload"
 """Names the trace workload a pod belongs to: the key by which runs of different policies stay paired."""
@@ -48,6 +50,10 @@ class SpecInfo:
     host_ports: tuple[HostPort, ...]
     images: tuple[str, ...]
     gpu: GpuRequest | None
+    pod_affinity: bool
+    """Whether it says anything about which pods it belongs near or away from."""
+    volumes: tuple[Volume, ...]
+    """Claims and disks; not what needs nothing but the node (emptyDir, configMap, ...)."""
 
 
 class PodView:
@@ -58,7 +64,7 @@ class PodView:
     ``workload`` (pairing id), ``index`` (completion index) and the whole ``pod``.
     """
 
-    __slots__ = ("index", "info", "key", "pod", "workload")
+    __slots__ = ("_label_key", "index", "info", "key", "pod", "workload")
 
     def __init__(self, pod: Pod, info: SpecInfo | None = None) -> None:
         self.pod = pod
@@ -69,6 +75,7 @@ class PodView:
         self.workload: str = annotations.get(WORKLOAD_ANNOTATION) or self.key
         index = annotations.get(COMPLETION_INDEX, "")
         self.index: int = int(index) if index.isdecimal() else 0
+        self._label_key: tuple[tuple[str, str], ...] | None = None
 
     @property
     def name(self) -> str:
@@ -89,6 +96,18 @@ class PodView:
     def labels(self) -> Mapping[str, str]:
         """The pod's labels."""
         return self.pod.metadata.labels
+
+    @property
+    def label_key(self) -> tuple[tuple[str, str], ...]:
+        """The labels as a sorted tuple: equal for pods that no label selector can tell apart."""
+        if self._label_key is None:
+            self._label_key = tuple(sorted(self.pod.metadata.labels.items()))
+        return self._label_key
+
+    @property
+    def terminating(self) -> bool:
+        """Whether the pod is being deleted."""
+        return self.pod.metadata.deletion_timestamp is not None
 
     @property
     def annotations(self) -> Mapping[str, str]:
@@ -149,6 +168,11 @@ class PodView:
         return None
 
     @property
+    def volume_uses(self) -> tuple[VolumeUse, ...]:
+        """The claims and disks the pod uses, in the order of its volumes."""
+        return volume_uses(self.info.volumes, self.namespace, self.name)
+
+    @property
     def device_indices(self) -> tuple[int, ...]:
         """GPU devices a bound pod holds on its node."""
         return device_indices(self.pod)
@@ -187,7 +211,14 @@ def _compile(spec: PodSpec) -> SpecInfo:
         host_ports=_host_ports(spec),
         images=tuple(normalized_image(c.image) for c in (*spec.init_containers, *spec.containers) if c.image),
         gpu=gpu_request(spec),
+        pod_affinity=_pod_affinity(spec),
+        volumes=relevant_volumes(spec.volumes) if spec.volumes else (),
     )
+
+
+def _pod_affinity(spec: PodSpec) -> bool:
+    affinity = spec.affinity
+    return affinity is not None and (affinity.pod_affinity is not None or affinity.pod_anti_affinity is not None)
 
 
 def _host_ports(spec: PodSpec) -> tuple[HostPort, ...]:

@@ -19,6 +19,7 @@ from ksched.objects import Node, Pod
 from ksched.objects.gpu import GPU_INDEX_ANNOTATION, format_indices
 from ksched.tables import NodeTable, PodView
 from ksched.testing.factories import make_node, make_pod, node_affinity, term
+from ksched.testing.pod_rules import pod_affinity, spread_constraints
 
 T = TypeVar("T")
 
@@ -42,6 +43,9 @@ TERMS: tuple[dict[str, Any], ...] = (
     term(fields=["metadata.name In n1"]),
     {},
 )
+
+
+NAMESPACE_LABELS: dict[str, dict[str, str]] = {"default": {}, "team": {"kind": "team"}}
 
 
 class Chooser(Protocol):
@@ -108,6 +112,9 @@ def pod(choose: Chooser, name: str) -> Pod:
             *(choose.pick(TERMS) for _ in range(choose.integer(0, 2))),
             preferred=[(choose.integer(1, 100), choose.pick(TERMS)) for _ in range(choose.integer(1, 2))],
         )
+    rules = {**(rules or {}), **pod_affinity(choose)}
+    constraints = spread_constraints(choose)
+    spread: dict[str, Any] = {"topologySpreadConstraints": constraints} if constraints else {}
     return make_pod(
         name,
         namespace=choose.pick(("default", "team")),
@@ -118,10 +125,11 @@ def pod(choose: Chooser, name: str) -> Pod:
         labels={key: choose.pick(("x", "y")) for key in subset(choose, ("app", "tier"), 2)},
         tolerations=subset(choose, TOLERATIONS, 2),
         node_selector=choose.pick(({}, {}, {}, {"disktype": "ssd"}, {"pool": ""})),
-        affinity=rules,
+        affinity=rules or None,
         host_ports=subset(choose, (80, 443), 1),
         images=(choose.pick(tuple(IMAGES)), *subset(choose, tuple(IMAGES), 1)),
         priority=choose.pick((None, 0, 100)),
+        **spread,
     )
 
 
@@ -136,6 +144,8 @@ class World:
     def table(self, order: Sequence[str] | None = None) -> NodeTable:
         """A fresh table of this state; ``order`` of the node names, by default the order they came."""
         table = NodeTable()
+        for namespace, labels in NAMESPACE_LABELS.items():
+            table.namespaces.put(namespace, labels)
         for name in order if order is not None else self.nodes:
             table.add_node(self.nodes[name])
         for held, node_name in self.pods.values():

@@ -16,17 +16,34 @@ from typing import Any
 import numpy as np
 
 from ksched.errors import InputError
-from ksched.framework import Framework, TieBreak, load_configuration
+from ksched.framework import Cycle, Framework, TieBreak, load_configuration
 from ksched.framework.explain import Explanation, explain
+from ksched.framework.listers import Listers
 from ksched.framework.status import Code, Status
-from ksched.objects import Node, Pod, default, parse
+from ksched.objects import KINDS, Namespace, Node, Pod, default, parse
 from ksched.tables import NodeTable, PodView
 from ksched.testing.probe import Probe
 
 FINISHED = ("Succeeded", "Failed")
 """Phases in which kube-scheduler does not see a pod."""
 
+PREEMPTION = "DefaultPreemption"
 Case = Mapping[str, Any]
+
+OTHERS = {
+    "services": "Service",
+    "replicaSets": "ReplicaSet",
+    "replicationControllers": "ReplicationController",
+    "statefulSets": "StatefulSet",
+    "pvs": "PersistentVolume",
+    "pvcs": "PersistentVolumeClaim",
+    "storageClasses": "StorageClass",
+    "csiNodes": "CSINode",
+    "csiDrivers": "CSIDriver",
+    "csiStorageCapacities": "CSIStorageCapacity",
+    "pdbs": "PodDisruptionBudget",
+}
+"""Keys of a case that hold objects beside nodes, pods and namespaces, and their kinds."""
 
 
 def read_cases(path: Path) -> Iterator[dict[str, Any]]:
@@ -50,12 +67,23 @@ class CaseScheduler:
         self._by_spec: dict[str, Pod] = {}
         for node in case.get("nodes", ()):
             self.table.add_node(_object("Node", node, Node))
+        for namespace in case.get("namespaces", ()):
+            made = _object("Namespace", namespace, Namespace)
+            self.table.namespaces.put(made.name, made.metadata.labels)
+        self.objects = Listers(
+            _object(kind, manifest, KINDS[kind])
+            for key, kind in OTHERS.items()
+            if kind in KINDS
+            for manifest in case.get(key, ())
+        )
         for pod in case.get("pods", ()):
             if pod.get("status", {}).get("phase") not in FINISHED:
                 self.place(self.pod(pod), pod["spec"]["nodeName"])
         profile = _profile(case.get("profile") or {}, without)
         configuration = load_configuration({"profiles": [profile]}, where=f"case {case.get('id')}: profile")
-        self.framework = Framework(configuration.profiles[0], self.table, tie_break=TieBreak.NAME)
+        self.framework = Framework(configuration.profiles[0], self.table, tie_break=TieBreak.NAME, objects=self.objects)
+        for pod in case.get("nominatedPods", ()):
+            self.framework.nominator.add(self.pod(pod))
 
     def pod(self, manifest: Mapping[str, Any]) -> PodView:
         """A pod of the case after the api-server's defaulting."""
@@ -79,19 +107,57 @@ class CaseScheduler:
         gated = self.framework.pre_enqueue(pod)
         if gated is not None:
             return {"gated": gated.reasons[0], "feasible": [], "best": [], "preemption": None}
-        said = explain(self.framework, pod)
+        cycle = self.framework.new_cycle(pod)
+        said = explain(self.framework, pod, cycle)
         answer: dict[str, Any] = {"preFilter": _pre_filter(said)}
         if said.pre_filter.status is None:
             answer["filter"] = _filters(said)
         rejected = _rejected_by(said)
         if rejected:
             answer["rejectedBy"] = rejected
+        if said.via_nominated:
+            answer["viaNominatedNode"] = True
+        elif blocked := _blocked(said):
+            answer["blockedByNominatedPods"] = blocked
         feasible = [said.nodes[row] for row in np.flatnonzero(said.feasible)]
         answer["feasible"] = sorted(feasible)
         if feasible:
             answer |= _scores(said, feasible)
             answer["weights"] = self.weights()
         answer["best"] = _best(answer.get("total", {}))
+        answer["preemption"] = None if feasible else self._preemption(cycle, pod)
+        return answer
+
+    def _preemption(self, cycle: Cycle, pod: PodView) -> dict[str, Any] | None:
+        """What preemption could do for a pod that fits nowhere, None without the plugin."""
+        if not any(enabled.plugin.name == PREEMPTION for enabled in self.framework.profile.points["postFilter"]):
+            return None
+        rejected = self.framework.rejected(cycle, pod)
+        cycle.plugin = PREEMPTION
+        said = self.framework.plugins[PREEMPTION].analyse(cycle, pod, rejected)
+        best = sorted(rejected.name(row) for row in said.best)
+        answer = {
+            "eligible": said.ineligible is None,
+            "potentialNodes": sorted(rejected.name(row) for row in said.rows),
+            "candidates": sorted(
+                (
+                    {
+                        "node": rejected.name(candidate.row),
+                        "victims": [_victim(victim, pod) for victim in candidate.victims],
+                        "numPDBViolations": candidate.violations,
+                    }
+                    for candidate in said.candidates
+                ),
+                key=lambda candidate: str(candidate["node"]),
+            ),
+            "nodeStatus": {rejected.name(row): _verdict(status) for row, status in sorted(said.statuses)},
+            "bestNodes": best,
+            "nominatedNode": best[0] if best else None,
+        }
+        if said.ineligible is not None:
+            answer["ineligibleReason"] = said.ineligible
+        if said.decided_by:
+            answer["decidedBy"] = said.decided_by
         return answer
 
     def weights(self) -> dict[str, int]:
@@ -104,7 +170,7 @@ class CaseScheduler:
         rows = np.array([self.table.index[name] for name in nodes], dtype=np.intp)
         raw, normalized = {}, {}
         for name in self.weights():
-            probe = Probe(self.framework.plugins[name])
+            probe = Probe(self.framework.plugins[name], self.objects)
             scores = probe.normalized(self.table, pod, rows)
             if scores is not None:
                 normalized[name] = scores
@@ -143,7 +209,7 @@ def evaluate_trajectory(
 
 
 def _object(kind: str, manifest: Mapping[str, Any], cls: type[Any]) -> Any:
-    made = default(parse({"apiVersion": "v1", **manifest, "kind": kind}, where=kind))
+    made = default(parse({**manifest, "apiVersion": KINDS[kind].API_VERSION, "kind": kind}, where=kind))
     assert isinstance(made, cls)
     return made
 
@@ -192,10 +258,32 @@ def _rejected_by(said: Explanation) -> dict[str, str]:
     """The first plugin, in the order filters run, that rejects each node."""
     if said.pre_filter.status is not None:
         return dict.fromkeys(sorted(said.nodes), said.pre_filter.status.plugin)
+    if said.via_nominated:
+        return {}
     rejected = {}
     for row in np.flatnonzero(said.considered & ~said.feasible).tolist():
-        rejected[said.nodes[row]] = next(name for name, statuses in said.statuses.items() if statuses[row])
-    return rejected
+        blocked = said.blocked.get(row)
+        rejected[said.nodes[row]] = (
+            blocked.plugin
+            if blocked is not None
+            else next(name for name, statuses in said.statuses.items() if statuses[row])
+        )
+    if said.nominated_status is not None:
+        rejected[said.pod.pod.status.nominated_node_name or ""] = said.nominated_status.plugin
+    return dict(sorted(rejected.items()))
+
+
+def _blocked(said: Explanation) -> list[str]:
+    """Nodes that only the nominated pods there keep from running the pod."""
+    return sorted(
+        said.nodes[row]
+        for row in said.blocked
+        if said.considered[row] and not any(statuses[row] for statuses in said.statuses.values())
+    )
+
+
+def _victim(victim: PodView, preemptor: PodView) -> str:
+    return victim.name if victim.namespace == preemptor.namespace else victim.key
 
 
 def _scores(said: Explanation, feasible: Sequence[str]) -> dict[str, Any]:

@@ -16,10 +16,11 @@ from ksched.framework.columns import FilterColumn, ScoreColumn
 from ksched.framework.cycle import Cycle, NodeLocalCycle, NodeLocalPod
 from ksched.framework.evaluation import Ask, local_wants_score, score_rows, wants_score
 from ksched.framework.invoke import guarded, raw_scores
+from ksched.framework.listers import Listers
 from ksched.framework.pre_filter import PreFilterOutcome, merge
 from ksched.framework.registry import PluginClass
 from ksched.framework.verdicts import Verdicts
-from ksched.objects import Node, Pod
+from ksched.objects import KubeObject, Node, Pod
 from ksched.tables import NodeTable, NodeView, PodView
 from ksched.tables.arrays import AnyArray, IntArray
 from ksched.testing.factories import make_table
@@ -50,8 +51,9 @@ class Answer:
 class Probe:
     """One instance of a plugin, and how the framework would call it."""
 
-    def __init__(self, plugin: Any) -> None:
+    def __init__(self, plugin: Any, objects: Listers | None = None) -> None:
         self.plugin = plugin
+        self.objects = objects if objects is not None else Listers()
         self.node_local: bool = bool(getattr(plugin, "node_local", False))
 
     @classmethod
@@ -68,7 +70,7 @@ class Probe:
         if self.node_local:
             name = self.plugin.name
             return Ask(NodeLocalCycle(name), NodeLocalPod(pod, name, dict(pod.labels)))
-        cycle = Cycle(table, pod, now=NOW, seed=SEED)
+        cycle = Cycle(table, pod, now=NOW, seed=SEED, objects=self.objects)
         cycle.plugin = self.plugin.name
         return Ask(cycle, pod)
 
@@ -137,9 +139,18 @@ class Probe:
         return (id(pod.info), pod.priority, pod.namespace, tuple(sorted(pod.labels.items())))
 
 
-def ask(plugin: Any, pod: Pod, nodes: Iterable[Node], placed: Iterable[tuple[Pod, str]] = ()) -> Answer:
-    """What ``plugin`` (an instance) says about ``pod`` on ``nodes`` with ``placed`` pods on the nodes named."""
-    return Probe(plugin).answer(make_table(nodes, placed), PodView(pod))
+def ask(
+    plugin: Any,
+    pod: Pod,
+    nodes: Iterable[Node],
+    placed: Iterable[tuple[Pod, str]] = (),
+    objects: Iterable[KubeObject] = (),
+) -> Answer:
+    """What ``plugin`` (an instance) says about ``pod`` on ``nodes`` with ``placed`` pods on the nodes named.
+
+    ``objects`` are whatever else there is in the cluster: claims, volumes, services ...
+    """
+    return Probe(plugin, Listers(objects)).answer(make_table(nodes, placed), PodView(pod))
 
 
 class CachedColumns:

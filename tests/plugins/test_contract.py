@@ -31,6 +31,16 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
         "NodeAffinity",
         {"addedAffinity": node_affinity(term("disktype Exists"), preferred=[(9, term("pool Exists"))])["nodeAffinity"]},
     ),
+    ("InterPodAffinity", {"hardPodAffinityWeight": 50, "ignorePreferredTermsOfExistingPods": True}),
+    (
+        "PodTopologySpread",
+        {
+            "defaultingType": "List",
+            "defaultConstraints": [
+                {"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule"}
+            ],
+        },
+    ),
     ("GpuShare", {"deviceSelection": "worst_fit"}),
     ("RequireLabel", {"key": "pool", "value": None}),
     ("BestFit", {"resources": {"gpu": 2, "memory": 1}}),

@@ -25,8 +25,23 @@ from ksched.objects.node import Node
 from ksched.objects.pod import Pod
 from ksched.objects.policy import PodDisruptionBudget
 from ksched.objects.scheduling import Lease, PriorityClass
-from ksched.objects.storage import CSINode, PersistentVolume, PersistentVolumeClaim, StorageClass
-from ksched.objects.workloads import CronJob, DaemonSet, Deployment, Job, ReplicaSet, StatefulSet
+from ksched.objects.storage import (
+    CSIDriver,
+    CSINode,
+    CSIStorageCapacity,
+    PersistentVolume,
+    PersistentVolumeClaim,
+    StorageClass,
+)
+from ksched.objects.workloads import (
+    CronJob,
+    DaemonSet,
+    Deployment,
+    Job,
+    ReplicaSet,
+    ReplicationController,
+    StatefulSet,
+)
 
 PrepareForCreate = Callable[[Any], Any]
 GraceSeconds = Callable[[Any, int | None], int]
@@ -90,6 +105,7 @@ _ROWS = (
     Resource(Namespace),
     Resource(Deployment, create_without_status, has_generation=True, annotations_count=True, status_annotations=True),
     Resource(ReplicaSet, create_without_status, has_generation=True),
+    Resource(ReplicationController, create_without_status, has_generation=True),
     Resource(StatefulSet, create_without_status, has_generation=True),
     Resource(DaemonSet, create_without_status, has_generation=True),
     Resource(Job, create_job, has_generation=True),
@@ -103,6 +119,8 @@ _ROWS = (
     Resource(PersistentVolumeClaim),
     Resource(StorageClass, has_status=False),
     Resource(CSINode, has_status=False),
+    Resource(CSIDriver, has_status=False, has_generation=True),
+    Resource(CSIStorageCapacity, has_status=False),
 )
 
 RESOURCES: dict[str, Resource] = {row.kind: row for row in _ROWS}

@@ -15,7 +15,7 @@ class ControllersConfig(BaseModel):
     ``qps``, ``burst``: the retries of one controller together. ``job_sync_batch``: how long the Job controller waits
     after a pod event for more of them. ``job_backoff``, ``job_max_backoff``: wait after failed pods of a Job.
     ``burst_replicas``: creations or deletions one ReplicaSet sync may make. ``expectations_timeout``: after this
-    long a controller stops waiting for events it expected.
+    long a controller stops waiting for events it expected. ``provisioning``: how long it takes to make a volume.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,3 +31,4 @@ class ControllersConfig(BaseModel):
     job_max_backoff: Duration = 10 * MINUTE
     burst_replicas: PositiveInt = 500
     expectations_timeout: Duration = 5 * MINUTE
+    provisioning: Duration = 0

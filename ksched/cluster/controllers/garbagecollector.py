@@ -15,9 +15,18 @@ from ksched.cluster.controllers.steps import Call, Steps, call
 from ksched.cluster.controllers.workqueue import WorkQueue
 from ksched.objects.meta import KubeObject, OwnerReference
 from ksched.objects.pod import Pod
+from ksched.objects.storage import PersistentVolumeClaim
 from ksched.objects.workloads import DaemonSet, Deployment, Job, ReplicaSet, StatefulSet
 
-MONITORED: tuple[type[KubeObject], ...] = (Pod, ReplicaSet, Job, Deployment, StatefulSet, DaemonSet)
+MONITORED: tuple[type[KubeObject], ...] = (
+    Pod,
+    ReplicaSet,
+    Job,
+    Deployment,
+    StatefulSet,
+    DaemonSet,
+    PersistentVolumeClaim,
+)
 _KINDS: dict[str, type[KubeObject]] = {cls.KIND: cls for cls in MONITORED}
 _FOREGROUND = PROPAGATION_FINALIZERS[FOREGROUND]
 _ORPHAN = PROPAGATION_FINALIZERS[ORPHAN]

@@ -7,8 +7,10 @@ from ksched.cluster.clock import Clock
 from ksched.cluster.controllers.config import ControllersConfig
 from ksched.cluster.controllers.context import Context
 from ksched.cluster.controllers.deployment import DeploymentController
+from ksched.cluster.controllers.ephemeral_volume import EphemeralVolumeController
 from ksched.cluster.controllers.garbagecollector import GarbageCollector
 from ksched.cluster.controllers.job import JobController
+from ksched.cluster.controllers.persistentvolume import PersistentVolumeController
 from ksched.cluster.controllers.replicaset import ReplicaSetController
 from ksched.cluster.controllers.ttl_after_finished import TTLAfterFinishedController
 from ksched.sim.kernel import Kernel
@@ -24,4 +26,6 @@ class ControllerManager:
         self.replicaset = ReplicaSetController(context)
         self.job = JobController(context)
         self.ttl_after_finished = TTLAfterFinishedController(context)
+        self.ephemeral_volume = EphemeralVolumeController(context)
+        self.persistent_volume = PersistentVolumeController(context)
         self.garbage_collector = GarbageCollector(context)

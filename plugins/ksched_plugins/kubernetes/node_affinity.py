@@ -6,14 +6,24 @@ Upstream: pkg/scheduler/framework/plugins/nodeaffinity/node_affinity.go
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
 from pydantic import BaseModel, field_validator
 
-from ksched.framework import Cycle, DefaultNormalizer, PreFilterResult, Reject, Status
+from ksched.framework import (
+    Action,
+    ClusterEvent,
+    Cycle,
+    DefaultNormalizer,
+    EventToRegister,
+    PreFilterResult,
+    Reject,
+    Status,
+)
+from ksched.framework.events import NODE
+from ksched.objects import Node, NodeSelector, PreferredSchedulingTerm, node_selector_matches
 from ksched.objects import NodeAffinity as NodeAffinityRules
-from ksched.objects import NodeSelector, PreferredSchedulingTerm
 from ksched.tables import NodeView, PodView
 from ksched.tables.arrays import Int64Array
 from ksched_plugins.kubernetes.node_selection import labels_match, named_nodes, selector_matches, term_matches
@@ -58,6 +68,10 @@ class NodeAffinity:
         affinity = json.dumps(rules.to_dict(), sort_keys=True) if rules else ""
         return (tuple(sorted(pod.spec.node_selector.items())), affinity)
 
+    def events_to_register(self) -> Sequence[EventToRegister]:
+        """Nodes that come or change: those that match now help."""
+        return (EventToRegister(ClusterEvent(NODE, Action.ADD | Action.UPDATE), self._matches_now),)
+
     def pre_filter(self, cycle: Cycle, pod: PodView) -> Status | PreFilterResult | None:
         """Skips pods without rules; terms on metadata.name narrow the nodes before any is looked at."""
         required = _required(pod)
@@ -95,6 +109,17 @@ class NodeAffinity:
             if term.weight and term.preference is not None:
                 points += term.weight * term_matches(term.preference, nodes)
         return points
+
+    def _matches_now(self, pod: PodView, old: Node | None, new: Node) -> bool:
+        """The node matches and did not before (upstream: isSchedulableAfterNodeChange)."""
+        return self._matches(pod, new) and (old is None or not self._matches(pod, old))
+
+    def _matches(self, pod: PodView, node: Node) -> bool:
+        labels, name = node.metadata.labels, node.metadata.name or ""
+        if any(labels.get(key) != value for key, value in pod.spec.node_selector.items()):
+            return False
+        required = (self._added_required, _required(pod))
+        return all(rule is None or node_selector_matches(rule, labels, name) for rule in required)
 
     def _preferred(self, pod: PodView) -> tuple[PreferredSchedulingTerm, ...]:
         rules = _rules(pod)

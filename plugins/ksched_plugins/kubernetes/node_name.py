@@ -5,7 +5,10 @@ Upstream: pkg/scheduler/framework/plugins/nodename/node_name.go
 
 from __future__ import annotations
 
-from ksched.framework import Cycle, Reject
+from collections.abc import Sequence
+
+from ksched.framework import Action, ClusterEvent, Cycle, EventToRegister, Reject
+from ksched.framework.events import NODE
 from ksched.tables import NodeView, PodView
 
 REASON = "node(s) didn't match the requested node name"
@@ -20,6 +23,10 @@ class NodeName:
     def signature(self, pod: PodView) -> str | None:
         """The requested node name alone decides."""
         return pod.spec.node_name
+
+    def events_to_register(self) -> Sequence[EventToRegister]:
+        """Nodes that come or change."""
+        return (EventToRegister(ClusterEvent(NODE, Action.ADD | Action.UPDATE)),)
 
     def filter(self, cycle: Cycle, pod: PodView, nodes: NodeView) -> list[Reject] | None:
         """Unresolvable: no eviction changes a node's name."""

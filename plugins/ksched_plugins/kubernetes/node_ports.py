@@ -6,13 +6,16 @@ Upstream: pkg/scheduler/framework/plugins/nodeports/node_ports.go. Ports of init
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 
-from ksched.framework import Cycle, Status
-from ksched.tables import NodeView, PodView
+from ksched.framework import Action, ClusterEvent, Cycle, EventToRegister, Status
+from ksched.framework.events import NODE, POD
+from ksched.objects import Pod
+from ksched.tables import HostPort, NodeView, PodView
 from ksched.tables.arrays import BoolArray
 
 REASON = "node(s) didn't have free ports for the requested pod ports"
+ANY_ADDRESS = "0.0.0.0"
 
 
 class NodePorts:
@@ -25,6 +28,13 @@ class NodePorts:
         """The wanted host ports alone decide."""
         return pod.host_ports
 
+    def events_to_register(self) -> Sequence[EventToRegister]:
+        """Pods that leave, if they held one of the ports; nodes that come or change."""
+        return (
+            EventToRegister(ClusterEvent(POD, Action.DELETE), _held_a_port),
+            EventToRegister(ClusterEvent(NODE, Action.ADD | Action.UPDATE)),
+        )
+
     def pre_filter(self, cycle: Cycle, pod: PodView) -> Status | None:
         """Nothing to do for a pod without host ports."""
         return None if pod.host_ports else Status.skip()
@@ -32,3 +42,16 @@ class NodePorts:
     def filter(self, cycle: Cycle, pod: PodView, nodes: NodeView) -> dict[str, BoolArray]:
         """Taken ports are resolvable."""
         return {REASON: nodes.port_conflicts(pod.host_ports)}
+
+
+def _held_a_port(pod: PodView, old: Pod, new: None) -> bool:
+    """The pod that left was on a node and held a port this one wants (upstream: isSchedulableAfterPodDeleted)."""
+    if not old.spec.node_name:
+        return False
+    held = PodView(old).host_ports
+    return any(_conflict(wanted, taken) for wanted in pod.host_ports for taken in held)
+
+
+def _conflict(a: HostPort, b: HostPort) -> bool:
+    anywhere = ANY_ADDRESS in (a.ip, b.ip) or a.ip == b.ip
+    return anywhere and (a.protocol, a.port) == (b.protocol, b.port)

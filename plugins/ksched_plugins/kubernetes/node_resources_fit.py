@@ -6,7 +6,7 @@ requested_to_capacity_ratio.go. All arithmetic is int64 and truncates where upst
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Literal
@@ -14,8 +14,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from ksched.framework import Cycle
-from ksched.objects import CPU, MEMORY, PODS
+from ksched.framework import Action, ClusterEvent, Cycle, EventToRegister
+from ksched.framework.events import NODE, POD
+from ksched.objects import CPU, MEMORY, PODS, Node, Pod, amount
 from ksched.tables import NodeView, PodView
 from ksched.tables.arrays import BoolArray, Int64Array
 from ksched_plugins.kubernetes.resource_allocation import (
@@ -114,14 +115,21 @@ class NodeResourcesFit:
         nonzero = pod.nonzero_requests
         return (tuple(sorted(pod.requests.items())), nonzero[CPU], nonzero[MEMORY])
 
+    def events_to_register(self) -> Sequence[EventToRegister]:
+        """Pods that leave a node; nodes that come or change and are large enough."""
+        return (
+            EventToRegister(ClusterEvent(POD, Action.DELETE), _left_a_node),
+            EventToRegister(ClusterEvent(NODE, Action.ADD | Action.UPDATE), self._fits_when_empty),
+        )
+
     def filter(self, cycle: Cycle, pod: PodView, nodes: NodeView) -> dict[str, BoolArray]:
         """A zero request always fits, even on an overcommitted node; a pod slot is always needed."""
         checked = cycle.state.get(self.name)
         if checked is None:
             checked = cycle.state[self.name] = tuple(self._checked(pod))
         rejected = {"Too many pods": nodes.free(PODS) < 1}
-        for resource, amount, reason in checked:
-            rejected[reason] = nodes.free(resource) < amount
+        for resource, wanted, reason in checked:
+            rejected[reason] = nodes.free(resource) < wanted
         return rejected
 
     def score(self, cycle: Cycle, pod: PodView, nodes: NodeView) -> Int64Array:
@@ -155,10 +163,21 @@ class NodeResourcesFit:
             if amount and (resource in _NATIVE or is_scalar(resource)) and not self._is_ignored(resource):
                 yield resource, amount, f"Insufficient {resource}"
 
+    def _fits_when_empty(self, pod: PodView, old: Node | None, new: Node) -> bool:
+        """The node could hold the pod if nothing else ran there (upstream: isSchedulableAfterNodeChange)."""
+        allocatable = new.status.allocatable
+        needs = [(PODS, 1), *((resource, wanted) for resource, wanted, _ in self._checked(pod))]
+        return all(r in allocatable and amount(r, allocatable[r]) >= wanted for r, wanted in needs)
+
     def _is_ignored(self, resource: str) -> bool:
         if not is_extended(resource):
             return False
         return resource in self._ignored or resource.split("/", 1)[0] in self._ignored_groups
+
+
+def _left_a_node(pod: PodView, old: Pod, new: None) -> bool:
+    """Only a pod that was on a node leaves room (upstream: isSchedulableAfterPodChange)."""
+    return bool(old.spec.node_name)
 
 
 def _least_points(allocatable: Int64Array, requested: Int64Array) -> Int64Array:

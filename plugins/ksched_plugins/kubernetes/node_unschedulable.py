@@ -5,8 +5,11 @@ Upstream: pkg/scheduler/framework/plugins/nodeunschedulable/node_unschedulable.g
 
 from __future__ import annotations
 
-from ksched.framework import Cycle, Reject
-from ksched.objects import Taint, tolerates
+from collections.abc import Sequence
+
+from ksched.framework import Action, ClusterEvent, Cycle, EventToRegister, Reject
+from ksched.framework.events import NODE
+from ksched.objects import Node, Taint, tolerates
 from ksched.tables import NodeView, PodView
 
 REASON = "node(s) were unschedulable"
@@ -25,8 +28,17 @@ class NodeUnschedulable:
         """Whether the pod tolerates the cordon taint."""
         return any(tolerates(toleration, CORDON) for toleration in pod.tolerations)
 
+    def events_to_register(self) -> Sequence[EventToRegister]:
+        """Nodes that come or change: uncordoned ones help."""
+        return (EventToRegister(ClusterEvent(NODE, Action.ADD | Action.UPDATE), _uncordoned),)
+
     def filter(self, cycle: Cycle, pod: PodView, nodes: NodeView) -> list[Reject] | None:
         """Unresolvable: no eviction uncordons a node."""
         if self.signature(pod):
             return None
         return [Reject(nodes.unschedulable, REASON, resolvable=False)]
+
+
+def _uncordoned(pod: PodView, old: Node | None, new: Node) -> bool:
+    """The node takes pods and did not before (upstream: isSchedulableAfterNodeChange)."""
+    return not new.spec.unschedulable and (old is None or bool(old.spec.unschedulable))

@@ -5,12 +5,13 @@ Upstream: pkg/scheduler/framework/plugins/tainttoleration/taint_toleration.go
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
-from ksched.framework import Cycle, DefaultNormalizer, Reject
-from ksched.objects import Taint, find_untolerated, tolerates
+from ksched.framework import Action, ClusterEvent, Cycle, DefaultNormalizer, EventToRegister, Reject
+from ksched.framework.events import NODE
+from ksched.objects import Node, Taint, find_untolerated, tolerates
 from ksched.tables import NodeView, PodView
 from ksched.tables.arrays import Int64Array
 
@@ -28,6 +29,10 @@ class TaintToleration:
     def signature(self, pod: PodView) -> Hashable:
         """The tolerations alone decide."""
         return tuple((t.key, t.operator, t.value, t.effect) for t in pod.tolerations)
+
+    def events_to_register(self) -> Sequence[EventToRegister]:
+        """Nodes that come or change: those whose taints the pod tolerates now help."""
+        return (EventToRegister(ClusterEvent(NODE, Action.ADD | Action.UPDATE), _tolerated_now),)
 
     def filter(self, cycle: Cycle, pod: PodView, nodes: NodeView) -> list[Reject]:
         """Names the first untolerated taint of a node only, as upstream does. Unresolvable."""
@@ -55,3 +60,12 @@ class TaintToleration:
             return sum(not any(tolerates(t, taint) for t in tolerations) for taint in soft)
 
         return nodes.per_taints(intolerable, np.int64)
+
+
+def _tolerated_now(pod: PodView, old: Node | None, new: Node) -> bool:
+    """The pod tolerates the node and did not before (upstream: isSchedulableAfterNodeChange)."""
+    return _tolerates(pod, new) and (old is None or not _tolerates(pod, old))
+
+
+def _tolerates(pod: PodView, node: Node) -> bool:
+    return find_untolerated(node.spec.taints, pod.tolerations, HARD_EFFECTS) is None

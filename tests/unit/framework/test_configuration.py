@@ -86,8 +86,15 @@ def at(configuration: SchedulerConfiguration, point: str) -> str:
     return " ".join(f"{e.plugin.name}={e.weight}" if weights else e.plugin.name for e in entries)
 
 
-FILTERS = "NodeUnschedulable NodeName TaintToleration NodeAffinity NodePorts NodeResourcesFit"
-SCORES = "TaintToleration=3 NodeAffinity=2 NodeResourcesFit=1 NodeResourcesBalancedAllocation=1 ImageLocality=1"
+LATER_FILTERS = (
+    "VolumeRestrictions EBSLimits GCEPDLimits NodeVolumeLimits AzureDiskLimits VolumeBinding VolumeZone "
+    "PodTopologySpread InterPodAffinity"
+)
+FILTERS = f"NodeUnschedulable NodeName TaintToleration NodeAffinity NodePorts NodeResourcesFit {LATER_FILTERS}"
+SCORES = (
+    "TaintToleration=3 NodeAffinity=2 NodeResourcesFit=1 VolumeBinding=1 PodTopologySpread=2 InterPodAffinity=2 "
+    "NodeResourcesBalancedAllocation=1 ImageLocality=1"
+)
 CUSTOM = "PrioritySort DefaultBinder"
 """What every profile that clears the defaults must enable again."""
 
@@ -107,7 +114,7 @@ MEANINGS = [
     ("own plugins at multiPoint come last", {"multiPoint": "A"}, {"filter": f"{FILTERS} A", "score": f"{SCORES} A=1"}),
     ("own plugins at multiPoint keep their order", {"multiPoint": "B A"}, {"filter": f"{FILTERS} B A"}),
     ("own plugins at a point come last there",
-     {"filter": "A"}, {"filter": f"{FILTERS} A", "score": SCORES, "reserve": ""}),
+     {"filter": "A"}, {"filter": f"{FILTERS} A", "score": SCORES, "reserve": "VolumeBinding"}),
     ("a default configured anew at multiPoint keeps its place", {"multiPoint": "NodeAffinity=9"},
      {"filter": FILTERS, "score": SCORES.replace("NodeAffinity=2", "NodeAffinity=9")}),
     ("a weight given at multiPoint holds at score", {"multiPoint": "A=4"}, {"score": f"{SCORES} A=4"}),
@@ -118,7 +125,8 @@ MEANINGS = [
     ("weight 0 means 1", {"score": "-* A=0 B"}, {"score": "A=1 B=1"}),
     ("plugins of multiPoint a point names come first, in the point's order",
      {"filter": "NodePorts NodeUnschedulable"},
-     {"filter": "NodePorts NodeUnschedulable NodeName TaintToleration NodeAffinity NodeResourcesFit", "score": SCORES}),
+     {"filter": f"NodePorts NodeUnschedulable NodeName TaintToleration NodeAffinity NodeResourcesFit {LATER_FILTERS}",
+      "score": SCORES}),
     ("then the rest of multiPoint, then the point's others",
      {"multiPoint": f"-* {CUSTOM} A B", "filter": "OnlyFilter B"},
      {"filter": "B A OnlyFilter", "score": "A=1 B=1"}),
@@ -205,7 +213,6 @@ KEYS = [
     ("a back-off that shrinks", {"podInitialBackoffSeconds": 20}, "podMaxBackoffSeconds must not be below", ""),
     ("no profile", {"profiles": []}, "profiles must name at least one profile", ""),
     ("two profiles of one name", {"profiles": [{}, {}]}, "two profiles have the same schedulerName", ""),
-    ("an extender", {"extenders": [{"urlPrefix": "http://x"}]}, "extenders are not supported", ""),
     ("arguments of an unknown plugin", {"profiles": [{"pluginConfig": [{"name": "NodeResorcesFit"}]}]},
      "pluginConfig is for 'NodeResorcesFit', which the profile does not enable; did you mean 'NodeResourcesFit'?", ""),
     ("arguments twice", {"profiles": [{"pluginConfig": [{"name": "NodeName"}, {"name": "NodeName"}]}]},
@@ -333,5 +340,6 @@ def test_plugin_files_are_relative_to_the_configuration_file(base: Path) -> None
     file = base / "sched.yaml"
     file.write_text(yaml.safe_dump({"profiles": [{"plugins": plugins(multiPoint="A")}]}))
     configuration = load_configuration(file)
-    assert at(configuration, "reserve") == "A"
-    assert configuration.effective()["profiles"][0]["plugins"]["reserve"]["enabled"] == [{"name": "p.py:A"}]
+    assert at(configuration, "reserve") == "VolumeBinding A"
+    enabled = configuration.effective()["profiles"][0]["plugins"]["reserve"]["enabled"]
+    assert enabled == [{"name": "VolumeBinding"}, {"name": "p.py:A"}]
