@@ -42,8 +42,12 @@ def test_a_second_job_waits_until_the_first_has_left(tmp_path):
     assert columns(output, "decisions", "rejections")[1][0] == [
         {"plugin": "NodeResourcesFit", "reason": "Insufficient cpu", "nodes": 1}
     ]
+    message = (
+        "0/1 nodes are available: 1 Insufficient cpu. "
+        "preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."
+    )
     assert columns(output, "events", "t_us", "reason", "message", "count") == [
-        (1 * S, "FailedScheduling", "0/1 nodes are available: 1 Insufficient cpu.", 1)
+        (1 * S, "FailedScheduling", message, 1)
     ]
 
 
