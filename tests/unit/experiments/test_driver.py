@@ -46,9 +46,7 @@ def test_a_second_job_waits_until_the_first_has_left(tmp_path):
         "0/1 nodes are available: 1 Insufficient cpu. "
         "preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."
     )
-    assert columns(output, "events", "t_us", "reason", "message", "count") == [
-        (1 * S, "FailedScheduling", message, 1)
-    ]
+    assert columns(output, "events", "t_us", "reason", "message", "count") == [(1 * S, "FailedScheduling", message, 1)]
 
 
 def test_pods_that_can_never_run_end_the_run_as_censored(tmp_path):
