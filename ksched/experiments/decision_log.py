@@ -37,7 +37,11 @@ def main_reason(rejections: tuple[Rejection, ...]) -> str | None:
 
 
 class DecisionLog:
-    """Appends decisions to flat columns; nested ones (top, rejections) as values and offsets."""
+    """Appends decisions to flat columns; nested ones (top, rejections, victims) as values and offsets.
+
+    ``nominated_node`` is where preemption makes room for the pod, ``victims`` ("namespace/name") are evicted for that;
+    their own rows in the table ``pods`` have the outcome "preempted".
+    """
 
     def __init__(self) -> None:
         self._t_us = Integers()
@@ -57,6 +61,9 @@ class DecisionLog:
         self._scores = Offsets()
         self._score_plugin = Labels()
         self._score_value = Integers()
+        self._nominated = Labels()
+        self._victims = Offsets()
+        self._victim: list[str] = []
         self._rejections = array("i")
         self._known_rejections: dict[tuple[Rejection, ...], int] = {(): 0}
         self._rejection_ends = Offsets()
@@ -89,6 +96,9 @@ class DecisionLog:
             self._score_value.extend(candidate.scores.values())
             self._scores.close(len(self._score_value))
         self._top.close(len(self._top_total))
+        self._nominated.append(decision.nominated_node)
+        self._victim.extend(decision.victims)
+        self._victims.close(len(self._victim))
         rejections = self._rejections_code(decision.rejections)
         self._rejections.append(rejections)
         return rejections
@@ -137,6 +147,8 @@ class DecisionLog:
                 "tied": self._tied.to_arrow(pa.int32()),
                 "top": pa.ListArray.from_arrays(self._top.to_arrow(), top),
                 "rejections": distinct.take(pa.array(self._rejections, pa.int32())),
+                "nominated_node": self._nominated.to_strings(),
+                "victims": pa.ListArray.from_arrays(self._victims.to_arrow(), pa.array(self._victim, pa.string())),
             }
         )
 

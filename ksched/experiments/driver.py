@@ -128,7 +128,7 @@ def _check_unchanged(spec: RunSpec, trace: Trace, configuration: SchedulerConfig
     hashes = configuration.source_hashes()
     for plugin, planned in spec.plugin_hashes.items():
         if hashes.get(plugin) != planned:
-            raise InputError(f"the plugin {plugin} changed after the experiment was started", hint=_AGAIN)
+            raise InputError(f"the source of {plugin} changed after the experiment was started", hint=_AGAIN)
 
 
 _AGAIN = "start the experiment again; runs that are not affected are kept"

@@ -45,7 +45,17 @@ def text_key(text: str) -> int:
 
 def key(*parts: int | str) -> int:
     """A 64-bit key of an ordered tuple of integers and strings."""
-    state = 0
+    return extended(0, *parts)
+
+
+@lru_cache(maxsize=1 << 10)
+def stream_of(seed: int, plugin: str) -> int:
+    """The key of what one plugin draws in one run."""
+    return key(seed, plugin)
+
+
+def extended(state: int, *parts: int | str) -> int:
+    """The key of a tuple whose beginning has the key ``state``, and that goes on with ``parts``."""
     for part in parts:
         # The mixer written out: this is called several times per decision.
         x = (state ^ (text_key(part) if isinstance(part, str) else part & _MASK)) + _GOLDEN & _MASK

@@ -22,13 +22,17 @@ _NO_ROWS: IntArray = np.array([], dtype=np.intp)
 
 
 class Watermark:
-    """Where the change logs of some column groups stood when something was computed from them."""
+    """Where the change logs of some column groups stood when something was computed from them.
 
-    __slots__ = ("_groups", "_logs", "_positions")
+    ``groups``: bit set of the groups watched. ``moved``: those that had changed at the last :meth:`advance`.
+    """
+
+    __slots__ = ("_logs", "_positions", "groups", "moved")
 
     def __init__(self, table: NodeTable, groups: int = ALL_GROUPS) -> None:
-        self._groups = 0
-        self._logs: list[ChangeLog] = []
+        self.groups = 0
+        self.moved = 0
+        self._logs: list[tuple[int, ChangeLog]] = []
         self._positions: list[int] = []
         self.watch(table, groups)
         self._positions = [-1] * len(self._logs)
@@ -36,19 +40,21 @@ class Watermark:
     def watch(self, table: NodeTable, groups: int) -> None:
         """Watch ``groups`` too, as computed from at this moment."""
         for group, log in table.logs.items():
-            if groups & group and not self._groups & group:
-                self._groups |= group
-                self._logs.append(log)
+            if groups & group and not self.groups & group:
+                self.groups |= group
+                self._logs.append((group, log))
                 self._positions.append(log.position)
 
     def advance(self) -> IntArray | None:
         """Rows touched in the watched groups since the last call (intp[k]); None means all rows."""
         rows: IntArray | None = _NO_ROWS
         positions = self._positions
-        for i, log in enumerate(self._logs):
+        self.moved = 0
+        for i, (group, log) in enumerate(self._logs):
             before, now = positions[i], log.position
             if before != now:
                 positions[i] = now
+                self.moved |= group
                 touched = log.since(before)
                 if touched is None or rows is None:
                     rows = None
@@ -80,6 +86,11 @@ class Column:
         """Whether what pods hold enters; if not, pods that come and go change nothing."""
         return bool(self._reads & USAGE)
 
+    @property
+    def watched(self) -> int:
+        """Bit set of the groups whose changes may change the column: while none moves there is nothing to refresh."""
+        return self._watermark.groups
+
     def refresh(self) -> None:
         """Bring the column up to the table's present state."""
         rows = self._watermark.advance()
@@ -106,9 +117,12 @@ class Column:
 
 
 class FilterColumn(Column):
-    """Verdict ids int32[n] of one Filter for one signature."""
+    """Verdict ids int32[n] of one Filter for one signature.
 
-    __slots__ = ("_order", "_verdicts", "codes")
+    ``rejects`` is False while every row is known to pass: then nobody needs to look at them.
+    """
+
+    __slots__ = ("_order", "_verdicts", "codes", "rejects")
 
     def __init__(
         self,
@@ -123,14 +137,16 @@ class FilterColumn(Column):
         self._verdicts = verdicts
         self._order = order
         self.codes: Int32Array = np.array([], dtype=np.int32)
+        self.rejects = False
 
     def _compute(self, nodes: NodeView, rows: IntArray | None) -> None:
         result = guarded(self.plugin, "filter", self.cycle, self.pod, nodes)
         codes = self._verdicts.encode(self.plugin.name, self._order, result, len(nodes))
+        rejects = result is not None and bool(np.count_nonzero(codes))
         if rows is None:
-            self.codes = codes
-        else:
-            self.codes[rows] = codes
+            self.codes, self.rejects = codes, rejects
+        elif rejects or self.rejects:
+            self.codes[rows], self.rejects = codes, True
 
 
 class ScoreColumn(Column):
@@ -163,4 +179,4 @@ def relevant_labels(labels: Mapping[str, str], read: LabelsRead) -> tuple[tuple[
     """Those of ``labels`` that belong to a signature, sorted by key."""
     if read.everything:
         return tuple(sorted(labels.items()))
-    return tuple((key, labels[key]) for key in sorted(read.keys) if key in labels)
+    return tuple([(key, labels[key]) for key in read.keys if key in labels])

@@ -150,8 +150,6 @@ class ExtenderSpec(_Strict):
             raise ValueError(f"urlPrefix {self.url_prefix!r} must begin with http:// or python:")
         if self.enable_https or self.tls_config:
             raise ValueError("extenders over TLS are not supported")
-        if self.preempt_verb:
-            raise ValueError("preemptVerb is not supported: preemption asks no extender")
         if self.prioritize_verb and self.weight <= 0:
             raise ValueError("an extender with a prioritizeVerb needs a positive weight")
         return self

@@ -105,7 +105,8 @@ class Cycle:
     @property
     def _stream(self) -> int:
         pod = self._pod
-        return chance.key(self._seed, self.plugin, pod.workload, pod.index, self.incarnation, self.attempt)
+        start = chance.stream_of(self._seed, self.plugin)
+        return chance.extended(start, pod.workload, pod.index, self.incarnation, self.attempt)
 
     @overload
     def random(self, counter: int = 0) -> int: ...
@@ -137,21 +138,21 @@ class NodeLocalCycle(Cycle):
 class LabelsRead:
     """The pod label keys that node-local plugins have read: those, and no others, belong to a signature.
 
-    ``everything`` once a plugin went through all labels. ``version`` counts additions: what was cached before one may
-    be shared by pods that now have different signatures.
+    ``keys`` is sorted; ``everything`` once a plugin went through all labels. ``version`` counts additions: what was
+    cached before one may be shared by pods that now have different signatures.
     """
 
     __slots__ = ("everything", "keys", "version")
 
     def __init__(self) -> None:
-        self.keys: set[str] = set()
+        self.keys: tuple[str, ...] = ()
         self.everything = False
         self.version = 0
 
     def note(self, key: str) -> None:
         """``key`` was asked for, whether or not the pod has it."""
         if key not in self.keys:
-            self.keys.add(key)
+            self.keys = tuple(sorted((*self.keys, key)))
             self.version += 1
 
     def note_everything(self) -> None:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ksched.errors import PluginError
-from ksched.framework.columns import FilterColumn, ScoreColumn, Watermark
+from ksched.framework.columns import FilterColumn, Watermark
 from ksched.framework.cycle import Cycle, NodeLocalCycle, NodeLocalPod
 from ksched.framework.invoke import culprit, guarded, out_of_bounds, out_of_range, raw_scores
 from ksched.framework.pre_filter import PreFilterOutcome
@@ -34,15 +34,17 @@ _FEW_ROWS = 4
 
 
 class Scored(NamedTuple):
-    """One plugin's normalised scores, aligned with the rows evaluated."""
+    """One plugin's normalised scores, aligned with the rows evaluated. A :class:`ScorePart` has the same fields."""
 
-    plugin: str
+    name: str
     weight: int
     normalized: AnyArray
 
 
 def counts_of(verdicts: Int32Array) -> dict[int, int]:
     """How many rows have each verdict."""
+    if not np.count_nonzero(verdicts):
+        return {PASSES: len(verdicts)}
     counts = np.bincount(verdicts)
     return {int(i): int(counts[i]) for i in counts.nonzero()[0]}
 
@@ -60,7 +62,7 @@ class Evaluated:
     feasible: BoolArray
     count: int
     totals: Int64Array
-    parts: list[Scored]
+    parts: list[Scored | ScorePart]
     rejected: dict[int, int]
     """Number of rows per verdict."""
 
@@ -125,10 +127,12 @@ class SignatureEntry:
     def filter(self) -> None:
         """Bring ``first``, ``feasible``, ``count`` and ``rejected`` up to date."""
         rows = self._filtered.advance()
-        if rows is not None and not len(rows):
+        moved = self._filtered.moved
+        if not moved:
             return
         for column in self.filters:
-            column.refresh()
+            if column.watched & moved:
+                column.refresh()
         if rows is None or len(self.first) != self.table.n:
             self._filter_all()
         elif len(rows) <= _FEW_ROWS:
@@ -137,29 +141,35 @@ class SignatureEntry:
             self._filter_rows(rows)
 
     def _filter_all(self) -> None:
-        first = np.zeros(self.table.n, dtype=np.int32)
-        for column in self.filters:
-            first = np.where(first == PASSES, column.codes, first)
-        self.first = first
-        self.feasible = first == PASSES
-        self._count_all()
-
-    def _filter_rows(self, rows: IntArray) -> None:
-        first = np.zeros(len(rows), dtype=np.int32)
-        for column in self.filters:
-            first = np.where(first == PASSES, column.codes[rows], first)
-        before = self.first[rows]
-        self.first[rows] = first
-        self.feasible[rows] = first == PASSES
-        self.rejected.subtract(counts_of(before))
-        self.rejected.update(counts_of(first))
+        self.first = self._first_verdicts(slice(None), self.table.n)
+        self.feasible = self.first == PASSES
+        self.rejected = Counter(counts_of(self.first))
         self.count = self.rejected[PASSES]
 
+    def _filter_rows(self, rows: IntArray) -> None:
+        first, before = self._first_verdicts(rows, len(rows)), self.first[rows]
+        differs = first != before
+        if not np.count_nonzero(differs):
+            return
+        self.first[rows] = first
+        self.feasible[rows] = first == PASSES
+        self.rejected.subtract(counts_of(before[differs]))
+        self.rejected.update(counts_of(first[differs]))
+        self.count = self.rejected[PASSES]
+
+    def _first_verdicts(self, rows: IntArray | slice, size: int) -> Int32Array:
+        first = np.zeros(size, dtype=np.int32)
+        for column in self.filters:
+            if column.rejects:
+                first = np.where(first == PASSES, column.codes[rows], first)
+        return first
+
     def _filter_few(self, rows: IntArray) -> None:
+        rejecting = [column.codes for column in self.filters if column.rejects]
         for row in rows.tolist():
             verdict = PASSES
-            for column in self.filters:
-                verdict = column.codes.item(row)
+            for codes in rejecting:
+                verdict = codes.item(row)
                 if verdict:
                     break
             before = self.first.item(row)
@@ -171,48 +181,44 @@ class SignatureEntry:
             self.rejected[verdict] += 1
         self.count = self.rejected[PASSES]
 
-    def _count_all(self) -> None:
-        self.rejected = Counter(counts_of(self.first))
-        self.count = self.rejected[PASSES]
-
     def latest_filter(self, verdicts: Verdicts) -> int:
         """The order of the last filter that rejects some row, -1 where none does."""
         return max((verdicts[i].order for i, count in self.rejected.items() if count and i != PASSES), default=-1)
 
     # -- score ----------------------------------------------------------------------------------------------
 
-    def score(self, feasible: BoolArray, ask: Callable[[Any], Ask]) -> None:
+    def score(self, feasible: BoolArray) -> None:
         """Bring ``totals`` up to date for ``feasible``, the entry's own or part of it, with at least one row.
 
         Rows outside the entry's own ``feasible`` are INFEASIBLE.
         """
         rows = self._scored.advance()
+        moved = self._scored.moved
         everything = rows is None or len(self.totals) != self.table.n
         for part in self.parts:
-            if part.up_to_date(self.table, rows, feasible, ask(part.plugin)):
+            if part.up_to_date(self.table, moved, rows, feasible):
                 everything = True
-        own = self.feasible
         if everything or rows is None:
-            self.totals = np.where(own, self._sum(slice(None), self.table.n), INFEASIBLE)
+            self.totals = self._sum(slice(None), self.table.n)
         elif len(rows) == 1:
             row = int(rows[0])
-            if not own[row]:
+            if not self.feasible[row]:
                 self.totals[row] = INFEASIBLE
             else:
-                added = sum(part.weight * part.normalized.item(row) for part in self.parts)
+                added = sum([part.weight * part.normalized.item(row) for part in self.parts])
                 self.totals[row] = self._base + added
         elif len(rows):
-            self.totals[rows] = np.where(own[rows], self._sum(rows, len(rows)), INFEASIBLE)
+            self.totals[rows] = self._sum(rows, len(rows))
 
     def _sum(self, rows: IntArray | slice, size: int) -> Int64Array:
-        total = np.full(size, self._base, dtype=np.int64)
+        uniform = sum([part.weight * part.normalized.item(0) for part in self.parts if part.uniform])
+        total = np.full(size, self._base + uniform, dtype=np.int64)
         for part in self.parts:
-            total += part.normalized[rows].astype(np.int64) * part.weight
+            if not part.uniform:
+                total += np.multiply(part.normalized[rows], part.weight, dtype=np.int64)
+        if self.count < self.table.n:
+            total[~self.feasible[rows]] = INFEASIBLE
         return total
-
-    def scored(self) -> list[Scored]:
-        """Each plugin's normalised scores over all rows."""
-        return [Scored(part.plugin.name, part.weight, part.normalized) for part in self.parts]
 
 
 def score_feasible(
@@ -230,7 +236,7 @@ def score_feasible(
     feasible = first == PASSES
     count = int(feasible.sum())
     totals = np.full(len(rows), INFEASIBLE, dtype=np.int64)
-    parts: list[Scored] = []
+    parts: list[Scored | ScorePart] = []
     if count:
         chosen = rows[feasible]
         totals[feasible] = base
@@ -316,23 +322,3 @@ def local_wants_score(plugin: Any, cycle: NodeLocalCycle, pod: NodeLocalPod, tab
             hint="what it computes is kept for the signature; move it to score, or drop node_local = True",
         )
     return wanted
-
-
-__all__ = [
-    "NO_OPINION",
-    "Ask",
-    "Evaluated",
-    "FilterColumn",
-    "ScoreColumn",
-    "Scored",
-    "SignatureEntry",
-    "counts_of",
-    "filter_rows",
-    "local_wants_score",
-    "normalized_rows",
-    "raw_rows",
-    "score_feasible",
-    "score_rows",
-    "score_view",
-    "wants_score",
-]

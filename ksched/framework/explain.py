@@ -8,6 +8,7 @@ the cached path.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,8 +20,10 @@ from ksched.framework.cache import FINISHED
 from ksched.framework.cycle import Cycle
 from ksched.framework.decisions import Decision
 from ksched.framework.evaluation import normalized_rows, raw_rows
+from ksched.framework.extender_transport import ExtenderError
+from ksched.framework.extenders import EXTENDER
 from ksched.framework.framework import Framework
-from ksched.framework.invoke import guarded
+from ksched.framework.invoke import guarded, judging
 from ksched.framework.listers import Listers
 from ksched.framework.pre_filter import PreFilterOutcome
 from ksched.framework.profile import Profile, SchedulerConfiguration, default_configuration
@@ -50,8 +53,9 @@ class ScoreDetail:
 class Explanation:
     """Everything that was said about one pod.
 
-    ``statuses``: per Filter that ran, per row, None (passes) or its status. ``feasible`` bool[n]; ``scores`` and
-    ``totals`` cover the feasible rows in row order. ``skipped_filters`` and ``skipped_scores`` had nothing to say.
+    ``statuses``: per Filter that ran, per row, None (passes) or its status; extenders that reject nodes follow, by
+    their urlPrefix. ``feasible`` bool[n]; ``scores`` and ``totals`` cover the feasible rows in row order, extenders'
+    scores last. ``skipped_filters`` and ``skipped_scores`` had nothing to say.
     """
 
     pod: PodView
@@ -119,10 +123,11 @@ class Explanation:
         return frame.assign(points=frame["normalized"] * frame["weight"])
 
 
+@judging
 def explain(framework: Framework, pod: PodView, cycle: Cycle | None = None) -> Explanation:
     """Ask every plugin of ``framework`` about ``pod`` on every node of its table."""
     cycle = cycle or framework.new_cycle(pod)
-    entry = framework._entry(pod)
+    entry = framework.signatures.entry(pod)
     outcome = framework._pre_filter(entry, cycle, pod)
     ask = framework._ask(entry, cycle, pod)
     table = framework.table
@@ -146,7 +151,8 @@ def explain(framework: Framework, pod: PodView, cycle: Cycle | None = None) -> E
     blocked: dict[int, Status] = {}
     nominated = None
     if outcome.status is None:
-        nominated = framework._evaluate_nominated_node(entry, cycle, pod, outcome)
+        with suppress(ExtenderError):  # asked about all nodes below, it fails there
+            nominated = framework._evaluate_nominated_node(entry, cycle, pod, outcome)
         if framework.nominator.concerns(pod):
             ids = framework.nominated_verdicts(what_if, entry)
             blocked = {row: framework.verdicts[ids[row]].status for row in np.flatnonzero(ids).tolist()}
@@ -157,12 +163,17 @@ def explain(framework: Framework, pod: PodView, cycle: Cycle | None = None) -> E
         nominated_status = framework.verdicts[int(nominated.first[0])].status
     if via_nominated:
         feasible = np.array([name == pod.pod.status.nominated_node_name for name in names], dtype=np.bool_)
+    else:
+        _ask_extenders(framework, pod, statuses, feasible)
     rows = np.flatnonzero(feasible)
     wanted = framework.wanted_scores(entry, ask, rows) if len(rows) else []
     details: list[ScoreDetail] = []
     for plugin, weight in wanted:
         raw = raw_rows(table, rows, plugin, ask(plugin))
         details.append(ScoreDetail(plugin.name, weight, raw, normalized_rows(table, rows, plugin, ask(plugin), raw)))
+    if len(rows) > 1:
+        given = framework._extenders.scores(pod, [table.nodes[row] for row in rows.tolist()])
+        details += [ScoreDetail(one.name, one.weight, one.raw, one.normalized) for one in given]
     names_wanted = {plugin.name for plugin, _ in wanted}
     skipped = [plugin.name for plugin, _ in framework._scores if plugin.name not in names_wanted]
     totals = np.full(len(rows), framework.base, dtype=np.int64)
@@ -184,6 +195,24 @@ def explain(framework: Framework, pod: PodView, cycle: Cycle | None = None) -> E
         nominated_status,
         via_nominated,
     )
+
+
+def _ask_extenders(
+    framework: Framework, pod: PodView, statuses: dict[str, list[Status | None]], feasible: BoolArray
+) -> None:
+    """Let the extenders narrow ``feasible``, in place; ``statuses`` gains a list for each that rejects a node."""
+    rows = np.flatnonzero(feasible).tolist()
+    if not rows:
+        return
+    try:
+        said = framework._extenders.narrow(pod, [framework.table.nodes[row] for row in rows])
+    except ExtenderError as error:
+        said = [Status.error(str(error)).by(EXTENDER)] * len(rows)
+    for row, status in zip(rows, said, strict=True):
+        if status is not None:
+            feasible[row] = False
+            worded = status if status.reasons else replace(status, reasons=("left out without a reason",))
+            statuses.setdefault(status.plugin, [None] * framework.table.n)[row] = worded
 
 
 def explain_objects(

@@ -1,23 +1,18 @@
-"""Scheduler extenders: webhooks that filter, prioritise and bind beside the plugins.
+"""Scheduler extenders: webhooks that filter, prioritise, preempt and bind beside the plugins.
 
-Upstream: pkg/scheduler/extender.go and k8s.io/kube-scheduler/extender/v1. An extender is asked by HTTP POST of JSON,
-or, where its ``urlPrefix`` is ``python:module:function``, by calling ``function(verb, args)`` in this process with the
-same JSON as Python values. What it answers is its own affair: a run with one is as repeatable as the extender is.
+Upstream: pkg/scheduler/extender.go and k8s.io/kube-scheduler/extender/v1. What an extender answers is its own affair: a
+run with one is as repeatable as the extender is.
 """
 
 from __future__ import annotations
 
-import http.client
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib import import_module
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import numpy as np
 
-from ksched.errors import InputError
 from ksched.framework.configuration import ExtenderSpec
+from ksched.framework.extender_transport import ExtenderError, transport
 from ksched.framework.status import Status
 from ksched.objects import Node
 from ksched.tables import PodView
@@ -25,16 +20,8 @@ from ksched.tables.arrays import Int64Array
 
 EXTENDER = "Extender"
 """Named as the plugin where an extender rejected nodes: any event makes such a pod worth another try."""
-_PYTHON = "python:"
 _MAX_PRIORITY = 10
 _MAX_SCORE = 100
-
-Transport = Callable[[str, dict[str, Any]], Any]
-"""``transport(verb, args)`` returns the parsed JSON answer or raises :class:`ExtenderError`."""
-
-
-class ExtenderError(Exception):
-    """The extender could not be asked, or answered nonsense."""
 
 
 class Filtered(NamedTuple):
@@ -45,13 +32,43 @@ class Filtered(NamedTuple):
     unresolvable: Mapping[str, str]
 
 
+class Scores(NamedTuple):
+    """What an extender gave each of some nodes: ``raw`` int64, 0..10 where it keeps to the rules."""
+
+    name: str
+    weight: int
+    raw: Int64Array
+
+    @property
+    def normalized(self) -> Int64Array:
+        """``raw`` on a plugin's scale of 0..100."""
+        return self.raw * (_MAX_SCORE // _MAX_PRIORITY)
+
+    @property
+    def points(self) -> Int64Array:
+        """What to add to the totals."""
+        return self.normalized * self.weight
+
+
+class Victims(NamedTuple):
+    """Pods to evict from a node, the most important first, of which ``violations`` break a disruption budget."""
+
+    pods: tuple[PodView, ...]
+    violations: int
+
+
+PodsOn = Callable[[str], Iterable[PodView] | None]
+"""The pods on a node by its name, None if there is no such node."""
+
+
 class Extender:
-    """One configured extender."""
+    """One configured extender, called by its ``urlPrefix``."""
 
     def __init__(self, spec: ExtenderSpec) -> None:
         self.spec = spec
+        self.name = spec.url_prefix
         self._managed = frozenset(resource.name for resource in spec.managed_resources)
-        self._send = _transport(spec)
+        self._send = transport(spec)
 
     def interested(self, pod: PodView) -> bool:
         """Whether it is asked about ``pod``: always, or if a container names one of its resources."""
@@ -78,19 +95,66 @@ class Extender:
         )
 
     def prioritize(self, pod: PodView, nodes: Sequence[Node]) -> dict[str, int]:
-        """Points per node to add to the totals: its 0..10 scaled to a plugin's 0..100, times its weight."""
+        """Score per node name."""
         answer = self._send(self.spec.prioritize_verb, self._args(pod, nodes))
         if not isinstance(answer, list):
             raise ExtenderError(f"expected a list of hosts and scores, got {type(answer).__name__}")
-        points: dict[str, int] = {}
+        scores: dict[str, int] = {}
         for entry in answer:
             fields = _lowered(entry)
             try:
                 host, score = str(fields["host"]), int(fields["score"])
             except (KeyError, TypeError, ValueError):
                 raise ExtenderError(f"expected a host and its score, got {entry!r}") from None
-            points[host] = points.get(host, 0) + score * self.spec.weight * (_MAX_SCORE // _MAX_PRIORITY)
-        return points
+            scores[host] = scores.get(host, 0) + score
+        return scores
+
+    def preempt(self, pod: PodView, offered: Mapping[str, Victims], pods_on: PodsOn) -> dict[str, Victims]:
+        """Which of the ``offered`` nodes may be cleared for ``pod``, and the victims there as the extender wants them.
+
+        Upstream: HTTPExtender.ProcessPreemption. An answer may name other pods of a node, and other nodes.
+        """
+        meta = self.spec.node_cache_capable
+        listed = {
+            name: {
+                "Pods": [{"UID": victim.uid} if meta else victim.pod.to_dict() for victim in victims.pods],
+                "NumPDBViolations": victims.violations,
+            }
+            for name, victims in offered.items()
+        }
+        args = {
+            "Pod": pod.pod.to_dict(),
+            "NodeNameToVictims": None if meta else listed,
+            "NodeNameToMetaVictims": listed if meta else None,
+        }
+        named = self._ask(self.spec.preempt_verb, args).get("nodenametometavictims") or {}
+        if not isinstance(named, Mapping):
+            raise ExtenderError(f"expected NodeNameToMetaVictims to be an object, got {type(named).__name__}")
+        left = {str(name): self._victims(str(name), _lowered(said or {}), pods_on) for name, said in named.items()}
+        for name in sorted(name for name, victims in left.items() if not victims.pods):
+            if not self.spec.ignorable:
+                raise ExtenderError(f'expected at least one victim pod on node "{name}"')
+            del left[name]
+        return left
+
+    def _victims(self, node_name: str, said: Mapping[str, Any], pods_on: PodsOn) -> Victims:
+        there = pods_on(node_name)
+        if there is None:
+            raise ExtenderError(f"extender {self.name} names node {node_name!r}, which does not exist")
+        by_uid = {pod.uid: pod for pod in there}
+        pods = []
+        for entry in said.get("pods") or ():
+            uid = str(_lowered(entry).get("uid"))
+            if uid not in by_uid:
+                raise ExtenderError(
+                    f"extender {self.name} claims to preempt pod (UID: {uid}) on node {node_name}, "
+                    "but the pod is not found on that node"
+                )
+            pods.append(by_uid[uid])
+        violations = said.get("numpdbviolations") or 0
+        if not isinstance(violations, int):
+            raise ExtenderError(f"expected NumPDBViolations to be an integer, got {violations!r}")
+        return Victims(tuple(pods), violations)
 
     def bind(self, pod: PodView, node_name: str) -> None:
         """Tell the extender to bind; it answers when it has."""
@@ -126,58 +190,6 @@ def _lowered(answer: Any) -> dict[str, Any]:
     return {str(key).lower(): value for key, value in answer.items()}
 
 
-def _transport(spec: ExtenderSpec) -> Transport:
-    if spec.url_prefix.startswith(_PYTHON):
-        return _function(spec.url_prefix)
-    return _HttpTransport(spec.url_prefix, spec.timeout_s)
-
-
-def _function(prefix: str) -> Transport:
-    reference = prefix.removeprefix(_PYTHON)
-    module, _, name = reference.partition(":")
-    try:
-        found = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(
-            f"extender {reference!r} cannot be imported: {error}", hint="write urlPrefix: python:module:function"
-        ) from None
-
-    def call(verb: str, args: dict[str, Any]) -> Any:
-        try:
-            return found(verb, args)
-        except Exception as error:
-            raise ExtenderError(f"extender {reference} failed: {type(error).__name__}: {error}") from error
-
-    return call
-
-
-class _HttpTransport:
-    """POSTs to ``prefix/verb``, each over a connection of its own."""
-
-    def __init__(self, prefix: str, timeout_s: float) -> None:
-        url = urlsplit(prefix)
-        self._prefix = prefix
-        self._host, self._port, self._path = url.hostname or "", url.port, url.path.rstrip("/")
-        self._timeout_s = timeout_s
-
-    def __call__(self, verb: str, args: dict[str, Any]) -> Any:
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
-        try:
-            connection.request("POST", f"{self._path}/{verb}", json.dumps(args), {"Content-Type": "application/json"})
-            response = connection.getresponse()
-            body = response.read()
-        except (OSError, http.client.HTTPException) as error:
-            raise ExtenderError(f"extender {self._prefix} cannot be asked: {error}") from error
-        finally:
-            connection.close()
-        if response.status != http.client.OK:
-            raise ExtenderError(f"extender {self._prefix} answered {verb} with code {response.status}")
-        try:
-            return json.loads(body)
-        except ValueError as error:
-            raise ExtenderError(f"extender {self._prefix} answered {verb} with no JSON: {error}") from None
-
-
 class Extenders:
     """All extenders of a configuration, asked one after another."""
 
@@ -188,7 +200,7 @@ class Extenders:
         return bool(self._extenders)
 
     def narrow(self, pod: PodView, nodes: Sequence[Node]) -> list[Status | None]:
-        """Of each of ``nodes``, all of which pass the filters, None or why it is out (upstream:
+        """Of each of ``nodes``, all of which pass the filters, None or who rejects it and why (upstream:
         findNodesThatPassExtenders). ExtenderError where one fails that is not ignorable."""
         out: list[Status | None] = [None] * len(nodes)
         for extender in self._extenders:
@@ -204,11 +216,12 @@ class Extenders:
             for position in left:
                 name = nodes[position].metadata.name or ""
                 if name not in said.names:
-                    out[position] = _refusal(said.failed.get(name), said.unresolvable.get(name))
+                    refusal = _refusal(said.failed.get(name), said.unresolvable.get(name))
+                    out[position] = refusal.by(extender.name)
         return out
 
-    def points(self, pod: PodView, nodes: Sequence[Node]) -> list[tuple[str, Int64Array]]:
-        """(extender, int64[n] to add to the totals) of those that prioritise; one that fails adds nothing."""
+    def scores(self, pod: PodView, nodes: Sequence[Node]) -> list[Scores]:
+        """What those that prioritise gave ``nodes``; one that fails gives nothing."""
         found = []
         for extender in self._extenders:
             if not extender.spec.prioritize_verb or not extender.interested(pod):
@@ -217,9 +230,30 @@ class Extenders:
                 given = extender.prioritize(pod, nodes)
             except ExtenderError:
                 continue
-            points = np.array([given.get(node.metadata.name or "", 0) for node in nodes], dtype=np.int64)
-            found.append((extender.spec.url_prefix, points))
+            raw = np.array([given.get(node.metadata.name or "", 0) for node in nodes], dtype=np.int64)
+            found.append(Scores(extender.name, extender.spec.weight, raw))
         return found
+
+    def preempting(self, pod: PodView) -> bool:
+        """Whether any has a say in preemption for ``pod``."""
+        return any(extender.spec.preempt_verb and extender.interested(pod) for extender in self._extenders)
+
+    def preempt(self, pod: PodView, offered: Mapping[str, Victims], pods_on: PodsOn) -> Mapping[str, Victims]:
+        """What all leave of the ``offered`` nodes and victims, one after another (upstream: Evaluator.callExtenders).
+
+        ExtenderError where one fails that is not ignorable.
+        """
+        for extender in self._extenders:
+            if not offered:
+                break
+            if not extender.spec.preempt_verb or not extender.interested(pod):
+                continue
+            try:
+                offered = extender.preempt(pod, offered, pods_on)
+            except ExtenderError:
+                if not extender.spec.ignorable:
+                    raise
+        return offered
 
     def bind(self, pod: PodView, node_name: str) -> bool:
         """Whether an extender took the binding upon itself. ExtenderError if it failed and is not ignorable."""

@@ -1,7 +1,6 @@
 """Framework: one profile's plugins run over a NodeTable, in upstream's order.
 
-``schedule`` finds a node (PreFilter to Score and the choice); ``reserve`` .. ``post_bind`` are the binding cycle,
-called by whoever owns time and the api-server.
+``schedule`` finds a node (PreFilter to Score and the choice); the binding cycle is inherited.
 Upstream: pkg/scheduler/schedule_one.go and framework/runtime/framework.go.
 """
 
@@ -9,15 +8,13 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ksched.errors import PluginError
 from ksched.framework import selection
-from ksched.framework.columns import Column, FilterColumn, ScoreColumn, relevant_labels
-from ksched.framework.cycle import Cycle, LabelsRead, NodeLocalCycle, NodeLocalPod, NotedLabels
+from ksched.framework.binding_cycle import BindingCycle, failure
+from ksched.framework.cycle import Cycle
 from ksched.framework.decisions import Candidate, Decision, Outcome, Rejection
 from ksched.framework.evaluation import (
     NO_OPINION,
@@ -27,14 +24,14 @@ from ksched.framework.evaluation import (
     SignatureEntry,
     counts_of,
     filter_rows,
-    local_wants_score,
     score_feasible,
     score_view,
     wants_score,
 )
 from ksched.framework.events import EventToRegister
-from ksched.framework.extenders import EXTENDER, ExtenderError, Extenders
-from ksched.framework.invoke import guarded
+from ksched.framework.extender_transport import ExtenderError
+from ksched.framework.extenders import EXTENDER
+from ksched.framework.invoke import guarded, judging
 from ksched.framework.listers import Listers
 from ksched.framework.node_order import NodeOrder
 from ksched.framework.nominated_pass import NominatedPass, nominated_rows
@@ -42,26 +39,21 @@ from ksched.framework.nominator import Nominator
 from ksched.framework.pre_filter import PreFilterOutcome, merge
 from ksched.framework.preemption import Failure, Rejected, RowMemory
 from ksched.framework.profile import Profile
-from ksched.framework.protocols import Handle, PostFilterResult
+from ksched.framework.protocols import PostFilterResult
 from ksched.framework.score_part import ScorePart
 from ksched.framework.selection import INFEASIBLE, TieBreak
+from ksched.framework.signatures import SignatureCache, is_local
 from ksched.framework.status import Code, Status
 from ksched.framework.verdicts import PASSES, Verdict, Verdicts
 from ksched.framework.what_if import WhatIf
 from ksched.tables import NodeTable, NodeView, PodView
 from ksched.tables.arrays import BoolArray, Int32Array, Int64Array, IntArray
 
-_CACHE_BYTES = 256 << 20
-_BYTES_PER_ROW = 48
-"""About what one signature's arrays take per node."""
-_MIN_ENTRIES = 64
 _MEMORIES = 8
 """Memories that PostFilter plugins share between signatures; each may hold a line of pods for every node."""
-_MAX_PERMIT_WAIT_S = 15 * 60
-"""A Permit plugin cannot hold a pod longer than this (upstream: maxTimeout)."""
 
 
-class Framework:
+class Framework(BindingCycle):
     """The plugins of one profile and their caches over one table.
 
     ``seed`` keys every draw. ``tie_break`` says how one of several best nodes is chosen. One instance serves one run.
@@ -78,33 +70,27 @@ class Framework:
         nominator: Nominator | None = None,
         order: NodeOrder | None = None,
     ) -> None:
-        self.profile = profile
+        super().__init__(profile)
         self.table = table
         self.seed = seed
         self.tie_break = tie_break
         self.objects = objects if objects is not None else Listers()
         self.nominator = nominator if nominator is not None else Nominator(table)
-        self.plugins: dict[str, Any] = profile.instances()
         self.verdicts = Verdicts()
-        self._labels_read = LabelsRead()
-        self._filters = list(enumerate(self._at("filter")))
+        self._filters = list(enumerate(self._at["filter"]))
         self._scores = [(self.plugins[enabled.plugin.name], enabled.weight) for enabled in profile.points["score"]]
-        self._pre_filters = self._at("preFilter")
+        self._pre_filters = self._at["preFilter"]
         self.base = 0 if self._scores else NO_OPINION
         """Where totals start."""
         # Plugins that are asked anew every time, because what they say depends on the moment.
-        self._moment_pre_filters = [plugin for plugin in self._pre_filters if not _is_local(plugin)]
-        self._moment_filters = [(order, plugin) for order, plugin in self._filters if not _is_local(plugin)]
-        self._moment_scores = [(plugin, weight) for plugin, weight in self._scores if not _is_local(plugin)]
-        self._entries: OrderedDict[Hashable, SignatureEntry] = OrderedDict()
-        self._columns: OrderedDict[Hashable, Column] = OrderedDict()
+        self._moment_pre_filters = [plugin for plugin in self._pre_filters if not is_local(plugin)]
+        self._moment_filters = [(order, plugin) for order, plugin in self._filters if not is_local(plugin)]
+        self.signatures = SignatureCache(
+            table, self._pre_filters, self._at["filter"], self._scores, self.verdicts, self.base
+        )
         self._memories: OrderedDict[Hashable, RowMemory] = OrderedDict()
         self._order = order if order is not None else NodeOrder(table)
-        self._extenders = Extenders(profile.extenders)
         self._name_ranks: tuple[int, IntArray] = (-1, np.array([], dtype=np.intp))
-
-    def _at(self, point: str) -> list[Any]:
-        return [self.plugins[enabled.plugin.name] for enabled in self.profile.points[point]]
 
     # -- scheduling cycle -----------------------------------------------------------------------------------
 
@@ -120,30 +106,27 @@ class Framework:
             objects=self.objects,
         )
 
+    @judging
     def schedule(self, pod: PodView, cycle: Cycle | None = None, *, top: int = 0) -> Decision:
         """Decide where ``pod`` goes; ``top`` asks for that many best candidates in the record."""
         cycle = cycle or self.new_cycle(pod)
         if not self.table.n:
             return Decision(pod, Outcome.UNSCHEDULABLE, cycle.now, cycle.attempt, 0, 0)
-        start, state, version = self._order.start, dict(cycle.state), self._labels_read.version
+        start, state, version = self._order.start, dict(cycle.state), self.signatures.labels_read.version
         try:
             decision = self._schedule(pod, cycle, top)
         except BaseException:
-            self._forget()  # a plugin failed half-way: what it left in the caches cannot be trusted
+            self.signatures.forget()  # a plugin failed half-way: what it left in the caches cannot be trusted
             raise
-        if self._labels_read.version == version:
+        if self.signatures.labels_read.version == version:
             return decision
         # A plugin read a label it never read before: pods that shared a signature may not share it any more.
-        self._forget()
+        self.signatures.forget()
         self._order.start, cycle.state = start, state
         return self.schedule(pod, cycle, top=top)
 
-    def _forget(self) -> None:
-        self._entries.clear()
-        self._columns.clear()
-
     def _schedule(self, pod: PodView, cycle: Cycle, top: int) -> Decision:
-        entry = self._entry(pod)
+        entry = self.signatures.entry(pod)
         outcome = self._pre_filter(entry, cycle, pod)
         decision = Decision(pod, Outcome.UNSCHEDULABLE, cycle.now, cycle.attempt, self.table.n, 0)
         if outcome.status is not None:
@@ -247,8 +230,9 @@ class Framework:
             count, exact = rejected.get(PASSES, 0), False
         if not count:
             return Evaluated(None, first, feasible, 0, _NO_TOTALS, [], rejected), looked_at
-        entry.score(feasible, ask)
-        totals, parts = entry.totals, entry.scored()
+        entry.score(feasible)
+        totals = entry.totals
+        parts: list[Scored | ScorePart] = [*entry.parts]
         if not exact:
             totals = np.where(feasible, totals, INFEASIBLE)
         if entry.moment_scores:
@@ -294,26 +278,26 @@ class Framework:
         return np.array(ids, dtype=np.int32)
 
     def _add_extender_points(
-        self, totals: Int64Array, parts: list[Scored], pod: PodView, rows: IntArray, positions: IntArray
+        self, totals: Int64Array, parts: list[Scored | ScorePart], pod: PodView, rows: IntArray, positions: IntArray
     ) -> Int64Array:
         """``totals`` with the extenders' points for the feasible ``rows``, which are at ``positions`` in it."""
-        for name, points in self._extenders.points(pod, [self.table.nodes[row] for row in rows.tolist()]):
+        for given in self._extenders.scores(pod, [self.table.nodes[row] for row in rows.tolist()]):
             added = np.zeros(len(totals), dtype=np.int64)
-            added[positions] = points
+            added[positions] = given.points
             totals = totals + added
-            parts.append(Scored(name, 1, added))
+            parts.append(Scored(given.name, 1, added))
         return totals
 
     def wanted_scores(
         self, entry: SignatureEntry, ask: Callable[[Any], Ask], feasible: IntArray
     ) -> list[tuple[Any, int]]:
         """(plugin, weight) of the Score plugins that do not skip this pod, given its feasible rows."""
-        local = {part.plugin.name for part in entry.parts}
+        local = {part.name for part in entry.parts}
         nodes = NodeView(self.table, feasible)
         return [
             (plugin, weight)
             for plugin, weight in self._scores
-            if (plugin.name in local if _is_local(plugin) else wants_score(plugin, ask(plugin), nodes))
+            if (plugin.name in local if is_local(plugin) else wants_score(plugin, ask(plugin), nodes))
         ]
 
     def _ask_moment_filters(
@@ -345,7 +329,7 @@ class Framework:
         self,
         entry: SignatureEntry,
         totals: Int64Array,
-        parts: list[Scored],
+        parts: list[Scored | ScorePart],
         feasible: BoolArray,
         count: int,
         ask: Callable[[Any], Ask],
@@ -402,13 +386,14 @@ class Framework:
 
     # -- post filter ----------------------------------------------------------------------------------------
 
+    @judging
     def post_filter(self, cycle: Cycle, pod: PodView, decision: Decision) -> PostFilterResult:
         """Try to make room for a pod that ``schedule`` found no node for in this ``cycle``; notes it in ``decision``.
 
         The first plugin that succeeds, or says that nothing can help, ends it; otherwise all are asked (upstream:
         RunPostFilterPlugins). An ERROR status means that something went wrong.
         """
-        plugins = self._at("postFilter")
+        plugins = self._at["postFilter"]
         last: PostFilterResult | None = None
         reasons: list[str] = []
         rejected = self.rejected(cycle, pod) if plugins and self.table.n else None
@@ -460,7 +445,7 @@ class Framework:
         def choose(rows: IntArray) -> int:
             return int(rows[self._tie(np.arange(len(rows)), rows, cycle)])
 
-        return Rejected(what_if, ids, memory, shared, choose)
+        return Rejected(what_if, ids, memory, shared, choose, self._extenders)
 
     # -- the choice and its record --------------------------------------------------------------------------
 
@@ -498,7 +483,7 @@ class Framework:
         return Candidate(
             self._node_name(evaluated.rows, position),
             int(evaluated.totals[position]),
-            {part.plugin: int(part.normalized[position]) * part.weight for part in evaluated.parts},
+            {part.name: int(part.normalized[position]) * part.weight for part in evaluated.parts},
         )
 
     def _explain_rejections(self, decision: Decision, evaluated: Evaluated) -> None:
@@ -529,88 +514,16 @@ class Framework:
         decision.plugins = frozenset({status.plugin} if status.plugin else ())
         return decision
 
-    # -- cached columns -------------------------------------------------------------------------------------
-
-    def signature(self, pod: PodView) -> Hashable:
-        """What pods must share to share cached results: spec, namespace and the labels some selector reads."""
-        return (pod.info, pod.namespace, relevant_labels(pod.labels, self._labels_read))
-
-    def _entry(self, pod: PodView) -> SignatureEntry:
-        key = self.signature(pod)
-        entry = self._entries.get(key)
-        if entry is None:
-            entry = self._entries[key] = self._new_entry(pod, key)
-            self._trim()
-        self._entries.move_to_end(key)
-        return entry
-
-    def _trim(self) -> None:
-        limit = max(_MIN_ENTRIES, _CACHE_BYTES // (_BYTES_PER_ROW * max(self.table.n, 1)))
-        while len(self._entries) > limit:
-            self._entries.popitem(last=False)
-        while len(self._columns) > 4 * limit:
-            self._columns.popitem(last=False)
-
-    def _new_entry(self, pod: PodView, key: Hashable) -> SignatureEntry:
-        labels = NotedLabels(pod.labels, self._labels_read)
-        local = {
-            name: (NodeLocalCycle(name), NodeLocalPod(pod, name, labels))
-            for name, plugin in self.plugins.items()
-            if _is_local(plugin)
-        }
-        answers = {
-            plugin.name: guarded(plugin, "pre_filter", *local[plugin.name])
-            for plugin in self._pre_filters
-            if _is_local(plugin)
-        }
-        answers |= {p.name: Status.skip() for p in self._moment_pre_filters if _always_skips(p, "preFilter", pod)}
-        skipped = {n for n, answer in answers.items() if isinstance(answer, Status) and answer.code is Code.SKIP}
-        filters = [
-            self._filter_column(key, plugin, order, *local[plugin.name])
-            for order, plugin in self._filters
-            if _is_local(plugin) and plugin.name not in skipped
-        ]
-        parts = [
-            ScorePart(plugin, weight, self._score_column(key, plugin, *local[plugin.name]))
-            for plugin, weight in self._scores
-            if _is_local(plugin) and local_wants_score(plugin, *local[plugin.name], self.table)
-        ]
-        entry = SignatureEntry(self.table, local, filters, parts, answers, self.base)
-        entry.moment_scores = [
-            (plugin, weight) for plugin, weight in self._moment_scores if not _always_skips(plugin, "preScore", pod)
-        ]
-        return entry
-
-    def _filter_column(
-        self, key: Hashable, plugin: Any, order: int, cycle: NodeLocalCycle, pod: NodeLocalPod
-    ) -> FilterColumn:
-        own = ("filter", plugin.name, _narrowed(plugin, pod, key))
-        column = self._columns.get(own)
-        if column is None:
-            column = self._columns[own] = FilterColumn(self.table, plugin, pod, cycle, self.verdicts, order)
-        self._columns.move_to_end(own)
-        assert isinstance(column, FilterColumn)
-        return column
-
-    def _score_column(self, key: Hashable, plugin: Any, cycle: NodeLocalCycle, pod: NodeLocalPod) -> ScoreColumn:
-        own = ("score", plugin.name, _narrowed(plugin, pod, key))
-        column = self._columns.get(own)
-        if column is None:
-            column = self._columns[own] = ScoreColumn(self.table, plugin, pod, cycle)
-        self._columns.move_to_end(own)
-        assert isinstance(column, ScoreColumn)
-        return column
-
     # -- other points ---------------------------------------------------------------------------------------
 
     def queue_sort_key(self, pod: PodView, queued_at: int) -> Any:
         """The active queue's key: smallest first."""
-        return guarded(self._at("queueSort")[0], "queue_sort_key", pod, queued_at)
+        return guarded(self._at["queueSort"][0], "queue_sort_key", pod, queued_at)
 
     def pre_enqueue(self, pod: PodView) -> Status | None:
         """What the first PreEnqueue plugin said that did not succeed, None if the pod may be queued."""
-        for plugin in self._at("preEnqueue"):
-            status = _failure(plugin, "pre_enqueue", guarded(plugin, "pre_enqueue", pod))
+        for plugin in self._at["preEnqueue"]:
+            status = failure(plugin, "pre_enqueue", guarded(plugin, "pre_enqueue", pod))
             if status is not None:
                 return status
         return None
@@ -623,113 +536,5 @@ class Framework:
             if hasattr(plugin, "events_to_register")
         }
 
-    def reserve(self, cycle: Cycle, pod: PodView, node_name: str) -> Status | None:
-        """Run Reserve; on a failure all plugins are told to undo it, as upstream does, and the failure is returned."""
-        for plugin in self._at("reserve"):
-            status = self._run(plugin, "reserve", cycle, pod, node_name)
-            if status is not None:
-                self.unreserve(cycle, pod, node_name)
-                return status
-        return None
-
-    def unreserve(self, cycle: Cycle, pod: PodView, node_name: str) -> None:
-        """Undo Reserve in reverse order; a plugin may be asked to undo what it never did."""
-        for plugin in reversed(self._at("reserve")):
-            if hasattr(plugin, "unreserve"):
-                cycle.plugin = plugin.name
-                guarded(plugin, "unreserve", cycle, pod, node_name)
-
-    def permit(self, cycle: Cycle, pod: PodView, node_name: str) -> Status | None:
-        """None: go on. A WAIT status carries the shortest timeout asked for, at most upstream's 15 minutes.
-
-        Anything else rejects the pod. ``cycle.waits`` tells who waits how long.
-        """
-        waiting: Status | None = None
-        for plugin in self._at("permit"):
-            status = self._run(plugin, "permit", cycle, pod, node_name)
-            if status is None:
-                continue
-            if status.code is not Code.WAIT:
-                return status
-            timeout_s = cycle.waits[plugin.name] = min(status.timeout_s, _MAX_PERMIT_WAIT_S)
-            if waiting is None or timeout_s < waiting.timeout_s:
-                waiting = replace(status, timeout_s=timeout_s)
-        return waiting
-
-    def pre_bind(self, cycle: Cycle, pod: PodView, node_name: str) -> Status | None:
-        """Run PreBind; the first failure ends it.
-
-        WAIT: a plugin is not done; call this again in ``timeout_s`` seconds, and it goes on with that plugin.
-        """
-        plugins = self._at("preBind")
-        for plugin in plugins[cycle.pre_bound :]:
-            status = self._run(plugin, "pre_bind", cycle, pod, node_name)
-            if status is not None:
-                return status
-            cycle.pre_bound += 1
-        return None
-
-    def bind(self, cycle: Cycle, pod: PodView, node_name: str, handle: Handle) -> Status | None:
-        """Let an extender or else the first Bind plugin that does not skip bind the pod through ``handle``."""
-        try:
-            taken = bool(self._extenders) and self._extenders.bind(pod, node_name)
-        except ExtenderError as error:
-            return Status.error(str(error))
-        if taken:
-            # The real one posts the Binding itself; nobody outside can reach the modelled api-server.
-            handle.bind(pod, node_name)
-            return None
-        for plugin in self._at("bind"):
-            cycle.plugin = plugin.name
-            status = _failure(plugin, "bind", guarded(plugin, "bind", cycle, pod, node_name, handle))
-            if status is None or status.code is not Code.SKIP:
-                return status
-        return Status.error("no bind plugin took the pod")
-
-    def post_bind(self, cycle: Cycle, pod: PodView, node_name: str) -> None:
-        """Tell PostBind plugins."""
-        for plugin in self._at("postBind"):
-            cycle.plugin = plugin.name
-            guarded(plugin, "post_bind", cycle, pod, node_name)
-
-    def _run(self, plugin: Any, method: str, cycle: Cycle, pod: PodView, node_name: str) -> Status | None:
-        cycle.plugin = plugin.name
-        return _failure(plugin, method, guarded(plugin, method, cycle, pod, node_name))
-
-
-def _failure(plugin: Any, method: str, status: Any) -> Status | None:
-    """The status a plugin returned, None for success."""
-    if status is None or (isinstance(status, Status) and status.code is Code.SUCCESS):
-        return None
-    if not isinstance(status, Status):
-        raise PluginError(
-            f"plugin {plugin.name}: {method} returned {type(status).__name__}", hint="return None or a Status"
-        )
-    return status.by(plugin.name)
-
 
 _NO_TOTALS: Int64Array = np.array([], dtype=np.int64)
-
-
-def _is_local(plugin: Any) -> bool:
-    return bool(getattr(plugin, "node_local", False))
-
-
-def _always_skips(plugin: Any, point: str, pod: PodView) -> bool:
-    """Whether a plugin that is asked every time need not be, for pods with this signature."""
-    return hasattr(plugin, "skips") and bool(guarded(plugin, "skips", point, pod))
-
-
-def _narrowed(plugin: Any, pod: NodeLocalPod, key: Hashable) -> Hashable:
-    """What pods must share to share this plugin's columns: its own signature, else the pod's."""
-    if not hasattr(plugin, "signature"):
-        return key
-    narrowed: Hashable = guarded(plugin, "signature", pod)
-    try:
-        hash(narrowed)
-    except TypeError as error:
-        raise PluginError(
-            f"plugin {plugin.name}: signature returned a {type(narrowed).__name__} that cannot be hashed: {error}",
-            hint="return a tuple, a string or a number",
-        ) from error
-    return narrowed

@@ -18,12 +18,17 @@ from ksched.tables.arrays import BoolArray
 Raw = npt.NDArray[Any]
 
 
+judging = np.errstate(divide="ignore", invalid="ignore")
+"""Decorates what asks plugins about nodes.
+
+A node without the resource divides by zero; what that gives is judged when the scores are, not warned about.
+"""
+
+
 def guarded(plugin: Any, method: str, *args: Any) -> Any:
     """``plugin.method(*args)``; whatever it raises becomes a PluginError with the original as its cause."""
     try:
-        # A node without the resource divides by zero; what that gives is judged when the scores are, not warned about.
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return getattr(plugin, method)(*args)
+        return getattr(plugin, method)(*args)
     except KschedError:
         raise
     except Exception as error:

@@ -15,6 +15,7 @@ import numpy as np
 
 from ksched.framework.columns import Watermark
 from ksched.framework.evaluation import Evaluated, SignatureEntry
+from ksched.framework.extenders import Extenders
 from ksched.framework.lineups import Lineups
 from ksched.framework.nominator import Nominator
 from ksched.framework.pre_filter import PreFilterOutcome
@@ -129,11 +130,14 @@ class Rejected:
         memory: RowMemory,
         shared: Callable[[Hashable], RowMemory],
         choose: Callable[[IntArray], int],
+        extenders: Extenders,
     ) -> None:
         self.verdict_ids = verdict_ids
         self.memory = memory
         self.choose = choose
         """Which of several equally good rows to take: the profile's way to break ties."""
+        self.extenders = extenders
+        """Who may have a say in which nodes are cleared of which pods."""
         self._what_if = what_if
         self._table = what_if.table
         self._shared = shared

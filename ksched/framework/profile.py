@@ -25,6 +25,7 @@ from ksched.framework.configuration import (
     PluginSet,
     ProfileSpec,
 )
+from ksched.framework.extender_transport import extender_hashes
 from ksched.framework.protocols import POINTS, implements
 from ksched.framework.registry import PluginClass
 
@@ -124,8 +125,9 @@ class SchedulerConfiguration:
         return {"extenders": dumped} if dumped else {}
 
     def source_hashes(self) -> dict[str, str]:
-        """Plugin name -> sha256 of its source file: part of a run's identity."""
-        return {plugin.name: plugin.source_hash() for profile in self.profiles for plugin in profile.plugins()}
+        """Plugin, or ``urlPrefix`` of a Python extender -> sha256 of its source file: part of a run's identity."""
+        plugins = {plugin.name: plugin.source_hash() for profile in self.profiles for plugin in profile.plugins()}
+        return plugins | extender_hashes(self.profiles[0].extenders)
 
 
 @lru_cache(maxsize=1)

@@ -33,15 +33,7 @@ class PluginClass:
 
     def source_hash(self) -> str:
         """sha256 of the file the class is in: an edited policy is another policy."""
-        module = sys.modules.get(self.cls.__module__)
-        file = getattr(module, "__file__", None)
-        if file is None:
-            raise InputError(
-                f"plugin {self.name} has no source file to identify it by",
-                where=self.reference,
-                hint="define it in a module or a .py file",
-            )
-        return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+        return source_hash(self.cls, f"plugin {self.name}", where=self.reference)
 
     def make(self, args: Mapping[str, Any] | None, *, where: str | None = None) -> Any:
         """An instance with validated ``args``; InputError names what is wrong with them."""
@@ -67,6 +59,16 @@ class PluginClass:
                 where=self.reference,
                 hint="a plugin with an Args model is made with these, any other without arguments",
             ) from error
+
+
+def source_hash(found: Any, what: str, *, where: str | None = None) -> str:
+    """sha256 of the file a class or function is in; InputError calls it ``what``."""
+    file = getattr(sys.modules.get(getattr(found, "__module__", "")), "__file__", None)
+    if file is None:
+        raise InputError(
+            f"{what} has no source file to identify it by", where=where, hint="define it in a module or a .py file"
+        )
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 
 @lru_cache(maxsize=1)

@@ -19,7 +19,7 @@ _UNSET: Any = object()
 class ScorePart:
     """``normalized`` int8[n] (0..100 fits, and there is one per signature).
 
-    It is valid for the feasible rows it was last brought :meth:`up_to_date` for.
+    It is valid for the feasible rows it was last brought :meth:`up_to_date` for. ``local`` is how the plugin is asked.
     With a declared normaliser only its inputs depend on which rows are feasible; while they stay the same, rows that
     did not change keep their normalised score.
     """
@@ -31,15 +31,19 @@ class ScorePart:
         "_undeclared",
         "_version",
         "column",
+        "local",
+        "name",
         "normalized",
         "plugin",
         "weight",
     )
 
-    def __init__(self, plugin: Any, weight: int, column: ScoreColumn) -> None:
+    def __init__(self, plugin: Any, weight: int, column: ScoreColumn, local: tuple[Any, Any]) -> None:
         self.plugin = plugin
+        self.name: str = plugin.name
         self.weight = weight
         self.column = column
+        self.local = local
         self._normalizer: Normalizer | None = getattr(plugin, "normalizer", None)
         self._undeclared = self._normalizer is None and hasattr(plugin, "normalize_score")
         self._inputs: Any = _UNSET
@@ -47,17 +51,17 @@ class ScorePart:
         self._bad: BoolArray | None = None
         self.normalized: npt.NDArray[np.int8] = np.array([], dtype=np.int8)
 
-    def up_to_date(
-        self, table: NodeTable, rows: IntArray | None, feasible: BoolArray, cycle_pod: tuple[Any, Any]
-    ) -> bool:
-        """Make ``normalized`` right for the feasible rows (at least one); ``rows`` changed since the last call.
+    def up_to_date(self, table: NodeTable, moved: int, rows: IntArray | None, feasible: BoolArray) -> bool:
+        """Make ``normalized`` right for the feasible rows (at least one).
 
-        Returns True if rows other than ``rows`` may have changed too.
+        Since the last call the column groups ``moved`` changed in ``rows``. Returns True if rows other than ``rows``
+        may have changed too.
         """
         column = self.column
-        column.refresh()
+        if column.watched & moved:
+            column.refresh()
         if self._undeclared:
-            self._normalize_all(table, column.raw, feasible, cycle_pod)
+            self._normalize_all(table, column.raw, feasible)
             everything = True
         else:
             everything = self._normalize(rows, feasible)
@@ -65,6 +69,11 @@ class ScorePart:
             row = culprit(self._bad & feasible, column.raw)
             raise out_of_range(self.plugin, self._apply(column.raw)[row], str(table.names()[row]))
         return everything
+
+    @property
+    def uniform(self) -> bool:
+        """Whether ``normalized`` is known to be the same in all rows."""
+        return self.column.uniform and not self._undeclared
 
     def _normalize(self, rows: IntArray | None, feasible: BoolArray) -> bool:
         column, raw = self.column, self.column.raw
@@ -97,9 +106,9 @@ class ScorePart:
         if self._bad is not None:
             self._bad[rows] = False if bad is None else bad
 
-    def _normalize_all(self, table: NodeTable, raw: Raw, feasible: BoolArray, cycle_pod: tuple[Any, Any]) -> None:
+    def _normalize_all(self, table: NodeTable, raw: Raw, feasible: BoolArray) -> None:
         chosen = raw[feasible]
-        given = guarded(self.plugin, "normalize_score", *cycle_pod, chosen)
+        given = guarded(self.plugin, "normalize_score", *self.local, chosen)
         scores = raw_scores(self.plugin, given, len(chosen), "normalize_score")
         values = np.zeros(len(raw), dtype=scores.dtype)
         values[feasible] = scores

@@ -45,7 +45,8 @@ COUNTED = 16
 GROUPS = (NODE, USAGE, IMAGES)
 ALL_GROUPS = NODE | USAGE | IMAGES
 
-_FIXED_RESOURCES = (CPU, MEMORY, EPHEMERAL_STORAGE, PODS)
+_FIXED_RESOURCES = (PODS, CPU, MEMORY, EPHEMERAL_STORAGE)
+"""What nearly every pod needs comes first and together: neighbours are read without a copy."""
 _POD_SLOTS = _FIXED_RESOURCES.index(PODS)
 
 
@@ -72,6 +73,7 @@ class NodeTable:
         self.index: dict[str, int] = {}
         self.nodes: list[Node] = []
         self.resources: Interner[str] = Interner(_FIXED_RESOURCES)
+        self._resource_rows: dict[tuple[str, ...], IntArray | slice] = {}
         self.labels = LabelColumns(capacity)
         self.images = ImageColumns(capacity)
         self.ports = PortColumns()
@@ -112,6 +114,21 @@ class NodeTable:
         self._set_allocatable(np.concatenate([self._allocatable, empty]))
         self._set_requested(np.concatenate([self._requested, empty]))
         return row
+
+    def resource_rows(self, resources: tuple[str, ...]) -> IntArray | slice | None:
+        """Indices of ``resources`` in the resource-major arrays, None if one was never seen.
+
+        Neighbours are a slice, which copies nothing.
+        """
+        found = self._resource_rows.get(resources)
+        if found is None:
+            rows = [row for row in map(self.resources.get, resources) if row is not None]
+            if len(rows) < len(resources):
+                return None
+            neighbours = bool(rows) and rows == list(range(rows[0], rows[0] + len(rows)))
+            found = slice(rows[0], rows[-1] + 1) if neighbours else np.array(rows, dtype=np.intp)
+            self._resource_rows[resources] = found
+        return found
 
     def names(self) -> StrArray:
         """Node names, U[n], in row order."""

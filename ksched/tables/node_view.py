@@ -25,6 +25,7 @@ from ksched.tables.pod_counts import CountColumn, PodSelector, TermColumn, TermK
 from ksched.tables.pod_view import HostPort, PodView
 from ksched.tables.volumes import VolumeColumns
 
+_NONZERO_RESOURCES = (CPU, MEMORY)
 _NONZERO_ROW = {CPU: 0, MEMORY: 1}
 
 
@@ -157,6 +158,40 @@ class NodeView:
         requested: Int64Array = self._table.nonzero[_NONZERO_ROW[resource]][self._select]
         return requested
 
+    def allocatable_of(self, resources: tuple[str, ...]) -> Int64Array:
+        """:meth:`allocatable` of each of ``resources``, int64[k, n]."""
+        self.reads |= NODE
+        rows = self._table.resource_rows(resources)
+        if rows is None:
+            return np.array([self.allocatable(resource) for resource in resources])
+        return self._selected(self._table.allocatable)[rows]
+
+    def requested_of(self, resources: tuple[str, ...]) -> Int64Array:
+        """:meth:`requested` of each of ``resources``, int64[k, n]."""
+        self.reads |= USAGE
+        rows = self._table.resource_rows(resources)
+        if rows is None:
+            return np.array([self.requested(resource) for resource in resources])
+        return self._selected(self._table.requested)[rows]
+
+    def free_of(self, resources: tuple[str, ...]) -> Int64Array:
+        """:meth:`free` of each of ``resources``, int64[k, n]."""
+        return self.allocatable_of(resources) - self.requested_of(resources)
+
+    def nonzero_requested_of(self, resources: tuple[str, ...]) -> Int64Array:
+        """:meth:`nonzero_requested` of cpu and memory, :meth:`requested` of others, int64[k, n]."""
+        self.reads |= USAGE
+        if resources == _NONZERO_RESOURCES:
+            return self._selected(self._table.nonzero)
+        each = [self.nonzero_requested(r) if r in _NONZERO_ROW else self.requested(r) for r in resources]
+        return np.array(each, dtype=np.int64).reshape(len(each), self._n)
+
+    def _selected(self, amounts: Int64Array) -> Int64Array:
+        """The part of int64[k, capacity] that belongs to this view's rows."""
+        if isinstance(self._select, slice):
+            return amounts[:, self._select]
+        return amounts.take(self._select, axis=1)  # much faster than an index in the second place
+
     def _zeros(self) -> Int64Array:
         return np.zeros(self._n, dtype=np.int64)
 
@@ -253,7 +288,7 @@ class DeviceView:
     def free(self) -> Int64Array:
         """Free milli of each device, int64[n, slots]; -1 in slots without a device."""
         self._view.reads |= USAGE | NODE
-        return self._columns.free[:, self._select].T
+        return self._view._selected(self._columns.free).T
 
     @property
     def milli_free(self) -> Int64Array:

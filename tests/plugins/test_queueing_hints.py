@@ -1,7 +1,8 @@
 """Which events are worth another try, per plugin.
 
-Derived from upstream's EventsToRegister and Test_isSchedulableAfter... of each plugin (v1.30; NodePorts and
-TaintToleration have their hints from v1.31).
+Derived from upstream's EventsToRegister and Test_isSchedulableAfter... of each plugin. In v1.30 NodeAffinity,
+NodeResourcesFit, NodeUnschedulable and PodTopologySpread have hints; those of NodePorts, TaintToleration and of claims
+are later versions'.
 """
 
 from __future__ import annotations
@@ -129,3 +130,12 @@ PODS: list[tuple[str, str, Any, Any, bool]] = [
 @pytest.mark.parametrize(("sentence", "plugin", "pod", "gone", "worth"), PODS, ids=[r[0] for r in PODS])
 def test_of_pods_that_leave(sentence: str, plugin: str, pod: Any, gone: Any, worth: bool) -> None:
     assert hint(plugin, ClusterEvent(POD, DELETE), pod, gone, None) is worth
+
+
+@pytest.mark.parametrize("action", [ADD, DELETE, UPDATE], ids=["comes", "goes", "changes"])
+def test_for_inter_pod_affinity_any_pod_is_worth_a_try_since_v1_30_has_no_hint_for_it(action: Action) -> None:
+    rule = [{"topologyKey": "zone", "labelSelector": {"matchLabels": {"app": "web"}}}]
+    wants_web = make_pod(affinity={"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": rule}})
+    stranger = on("n", labels={"app": "other"})
+    old, new = (None if action is ADD else stranger), (None if action is DELETE else stranger)
+    assert hint("InterPodAffinity", ClusterEvent(POD, action), wants_web, old, new) is True

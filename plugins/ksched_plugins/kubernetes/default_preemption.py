@@ -17,6 +17,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from ksched.framework import Code, Cycle, EventToRegister, PostFilterResult, Status
+from ksched.framework.extender_transport import ExtenderError
+from ksched.framework.extenders import Victims
 from ksched.framework.lineups import Lineups, padded
 from ksched.framework.preemption import Rejected
 from ksched.framework.verdicts import PASSES
@@ -148,6 +150,16 @@ class _Findings:
         most_important = evicted & (priority == top[:, None])
         self.start[rows] = np.where(most_important, start, _NOT_STARTED).min(axis=1)
 
+    def revise(self, row: int, victims: Victims) -> None:
+        """A candidate with the victims an extender wants: the one it names first counts as the most important."""
+        priorities = [victim.priority for victim in victims.pods]
+        starts = [start_time(victim.pod) for victim in victims.pods if victim.priority == max(priorities)]
+        self.violations[row] = victims.violations
+        self.top[row] = priorities[0]
+        self.total[row] = sum(priority + _OFFSET for priority in priorities)
+        self.count[row] = len(priorities)
+        self.start[row] = min(starts)
+
     def status(self, row: int) -> Status:
         """Why ``row`` is no candidate."""
         return self.statuses.values[int(self.reason[row])]
@@ -216,8 +228,9 @@ class DefaultPreemption:
         if not len(search.candidates):
             message = search.message(len(rejected.verdict_ids))
             return PostFilterResult(Status.unschedulable(f"preemption: {message}"), nominated_node="")
-        best, _ = search.best()
-        row = int(best[0]) if len(best) == 1 else rejected.choose(best)
+        if rejected.extenders.preempting(pod):
+            return _with_extenders(pod, rejected, search)
+        row = _pick(search, rejected)
         return PostFilterResult(nominated_node=rejected.name(row), victims=search.candidate(row).victims)
 
     def analyse(self, cycle: Cycle, pod: PodView, rejected: Rejected) -> Analysis:
@@ -278,6 +291,36 @@ class DefaultPreemption:
 
     def _wanted(self, rows: int) -> int:
         return min(max(rows * self._percentage // 100, self._absolute), rows)
+
+
+def _pick(search: _Search, rejected: Rejected) -> int:
+    """The row of the best candidate, of equally good ones any."""
+    best, _ = search.best()
+    return int(best[0]) if len(best) == 1 else rejected.choose(best)
+
+
+def _with_extenders(pod: PodView, rejected: Rejected, search: _Search) -> PostFilterResult:
+    """The best of what extenders leave of the candidates; they may ask for other victims and for other nodes."""
+
+    def pods_on(node_name: str) -> list[PodView] | None:
+        row = rejected.row(node_name)
+        return None if row is None else [placed.pod for placed in rejected.pods_on(row)]
+
+    candidates = [search.candidate(row) for row in search.candidates.tolist()]
+    offered = {rejected.name(c.row): Victims(c.victims, c.violations) for c in candidates}
+    try:
+        left = rejected.extenders.preempt(pod, offered, pods_on)
+    except ExtenderError as error:
+        return PostFilterResult(Status.error(f"preemption: {error}"))
+    if not left:
+        return PostFilterResult(Status.unschedulable("preemption: no candidate node for preemption"))
+    findings = _Findings(len(rejected.verdict_ids))
+    victims = {row: left[name] for name in left if (row := rejected.row(name)) is not None}
+    for row, named in victims.items():
+        findings.revise(row, named)
+    rows = np.array(sorted(victims), dtype=np.intp)
+    row = _pick(_Search(search.potential, findings, rows, rows, rows), rejected)
+    return PostFilterResult(nominated_node=rejected.name(row), victims=victims[row].pods)
 
 
 def _enough(fits: BoolArray, violations: Int64Array, wanted: int) -> int | None:

@@ -34,7 +34,8 @@ class InTreeVolumeLimits:
     """Rejects nodes where the pod's disks would be too many; evicting pods helps.
 
     The limit is what the node declares as allocatable, else ``default``. Nodes with a CSINode are left to
-    NodeVolumeLimits: in v1.30 the migration of all four plugins is on for good, whatever the CSINode's annotation says.
+    NodeVolumeLimits: in v1.30 isCSIMigrationOn is true for all four plugins wherever there is a CSINode; the annotation
+    that lists migrated plugins is read for Portworx and RBD alone, whose feature gates are off.
     """
 
     name: str

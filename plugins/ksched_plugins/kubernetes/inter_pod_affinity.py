@@ -71,7 +71,10 @@ class InterPodAffinity:
         self._incoming: dict[PodTerms, tuple[int, Incoming]] = {}
 
     def events_to_register(self) -> Sequence[EventToRegister]:
-        """Pods that come, go or change their labels, and nodes that come or change theirs."""
+        """Pods that come, go or change their labels, and nodes that come or change theirs.
+
+        Without hints, as in v1.30: upstream's QueueingHintFn of this plugin came with v1.31.
+        """
         return (
             EventToRegister(ClusterEvent(POD, Action.ALL)),
             EventToRegister(ClusterEvent(NODE, Action.ADD | Action.UPDATE_NODE_LABEL)),

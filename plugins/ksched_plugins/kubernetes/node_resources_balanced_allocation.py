@@ -14,8 +14,8 @@ from pydantic import field_validator
 from ksched.framework import Cycle
 from ksched.objects import CPU, MEMORY
 from ksched.tables import NodeView, PodView
-from ksched.tables.arrays import FloatArray, Int64Array
-from ksched_plugins.kubernetes.resource_allocation import Allocation, ResourceSpec, allocations
+from ksched.tables.arrays import BoolArray, FloatArray, Int64Array
+from ksched_plugins.kubernetes.resource_allocation import PodShare, ResourceSpec, pod_share
 from ksched_plugins.plugin_args import PluginArgs
 
 _CPU_AND_MEMORY = (ResourceSpec(name=CPU), ResourceSpec(name=MEMORY))
@@ -54,44 +54,42 @@ class NodeResourcesBalancedAllocation:
 
     def score(self, cycle: Cycle, pod: PodView, nodes: NodeView) -> Int64Array:
         """int64[n] in 0..100; resources a node has none of do not count."""
-        used = list(allocations(self._resources, pod, nodes, with_defaults=False))
-        if len(used) < 2:
+        share: PodShare | None = cycle.state.get(("Score", self.name))
+        if share is None:
+            share = cycle.state["Score", self.name] = pod_share(self._resources, pod, with_defaults=False)
+        if len(share.names) < 2:
             return np.full(len(nodes), 100, dtype=np.int64)
-        deviation = _half_difference(*used) if len(used) == 2 else _deviation(used, len(nodes))
+        allocatable = nodes.allocatable_of(share.names)
+        requested = nodes.requested_of(share.names) + share.added
+        present = None
+        if np.count_nonzero(allocatable) != allocatable.size:
+            present = allocatable > 0
+            allocatable = np.maximum(allocatable, 1)
+        fractions = np.minimum(requested / allocatable, 1.0)
+        deviation = _half_difference(fractions, present) if len(fractions) == 2 else _deviation(fractions, present)
         return ((1 - deviation) * 100).astype(np.int64)
 
 
-def _half_difference(first: Allocation, second: Allocation) -> FloatArray:
+def _half_difference(fractions: FloatArray, present: BoolArray | None) -> FloatArray:
     """Of two resources the deviation is half their difference; of one it is nothing."""
-    deviation: FloatArray = np.abs((_fraction(first) - _fraction(second)) / 2)
-    if first.allocatable.all() and second.allocatable.all():
-        return deviation
-    return np.where((first.allocatable > 0) & (second.allocatable > 0), deviation, 0.0)
+    deviation: FloatArray = np.abs((fractions[0] - fractions[1]) / 2)
+    return deviation if present is None else np.where(present[0] & present[1], deviation, 0.0)
 
 
-def _deviation(used: list[Allocation], n: int) -> FloatArray:
+def _deviation(fractions: FloatArray, present: BoolArray | None) -> FloatArray:
     """Population standard deviation, float64[n], over the resources each node has; summed in order, as upstream."""
-    fractions = [_fraction(allocation) for allocation in used]
-    present = [allocation.allocatable > 0 for allocation in used]
-    count = np.maximum(sum(present, np.zeros(n)), 1)
-    total = sum((f * p for f, p in zip(fractions, present, strict=True)), np.zeros(n))
-    mean = total / count
-    squares = sum(((f - mean) ** 2 * p for f, p in zip(fractions, present, strict=True)), np.zeros(n))
+    if present is None:
+        present = np.ones(fractions.shape, dtype=np.bool_)
+    zeros = np.zeros(fractions.shape[1])
+    count = np.maximum(present.sum(axis=0), 1)
+    mean = sum((f * p for f, p in zip(fractions, present, strict=True)), zeros) / count
+    squares = sum(((f - mean) ** 2 * p for f, p in zip(fractions, present, strict=True)), zeros)
     deviation: FloatArray = np.sqrt(squares / count)
     # With two resources left upstream takes half the difference, whose last bit may differ from the root's.
     two = count == 2
     if two.any():
-        low = np.min([np.where(p, f, np.inf) for f, p in zip(fractions, present, strict=True)], axis=0)
-        high = np.max([np.where(p, f, -np.inf) for f, p in zip(fractions, present, strict=True)], axis=0)
+        low = np.where(present, fractions, np.inf).min(axis=0)
+        high = np.where(present, fractions, -np.inf).max(axis=0)
         deviation[two] = ((high - low) / 2)[two]
     deviation[count < 2] = 0
     return deviation
-
-
-def _fraction(allocation: Allocation) -> FloatArray:
-    """Requested over allocatable, at most 1; anything where a node has none of the resource."""
-    allocatable = allocation.allocatable
-    if not allocatable.all():
-        allocatable = np.maximum(allocatable, 1)
-    fraction: FloatArray = np.minimum(allocation.requested / allocatable, 1.0)
-    return fraction

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
@@ -21,10 +21,12 @@ from ksched.tables import NodeView, PodView
 from ksched.tables.arrays import BoolArray, Int64Array
 from ksched_plugins.kubernetes.resource_allocation import (
     NATIVE_RESOURCES,
+    PodShare,
     ResourceSpec,
-    allocations,
     is_extended,
     is_scalar,
+    percent,
+    pod_share,
 )
 from ksched_plugins.plugin_args import PluginArgs
 
@@ -32,7 +34,7 @@ _NATIVE = frozenset(NATIVE_RESOURCES)
 _CPU_AND_MEMORY = (ResourceSpec(name=CPU), ResourceSpec(name=MEMORY))
 
 Points = Callable[[Int64Array, Int64Array], Int64Array]
-"""(allocatable >= 1, requested) -> points 0..100 of one resource, each int64[n]."""
+"""(allocatable >= 1, requested) -> points 0..100, each int64[resources, n]."""
 
 
 class ShapePoint(PluginArgs):
@@ -91,6 +93,14 @@ class NodeResourcesFitArgs(PluginArgs):
         return groups
 
 
+class Needs(NamedTuple):
+    """What has to be free for a pod: ``amounts`` int64[k, 1] of the ``resources``, and what is said where it is not."""
+
+    resources: tuple[str, ...]
+    amounts: Int64Array
+    reasons: tuple[str, ...]
+
+
 class NodeResourcesFit:
     """Filter: every requested resource fits. Score: the configured strategy over the configured resources."""
 
@@ -122,38 +132,43 @@ class NodeResourcesFit:
             EventToRegister(ClusterEvent(NODE, Action.ADD | Action.UPDATE), self._fits_when_empty),
         )
 
-    def filter(self, cycle: Cycle, pod: PodView, nodes: NodeView) -> dict[str, BoolArray]:
+    def filter(self, cycle: Cycle, pod: PodView, nodes: NodeView) -> dict[str, BoolArray] | None:
         """A zero request always fits, even on an overcommitted node; a pod slot is always needed."""
-        checked = cycle.state.get(self.name)
-        if checked is None:
-            checked = cycle.state[self.name] = tuple(self._checked(pod))
-        rejected = {"Too many pods": nodes.free(PODS) < 1}
-        for resource, wanted, reason in checked:
-            rejected[reason] = nodes.free(resource) < wanted
-        return rejected
+        needs: Needs | None = cycle.state.get(("Filter", self.name))
+        if needs is None:
+            needs = cycle.state["Filter", self.name] = self._needs(pod)
+        short = nodes.free_of(needs.resources) < needs.amounts
+        if not np.count_nonzero(short):
+            return None
+        return dict(zip(needs.reasons, short, strict=True))
 
     def score(self, cycle: Cycle, pod: PodView, nodes: NodeView) -> Int64Array:
         """int64[n] in 0..100: mean of the resources' points by weight; resources a node lacks do not count."""
-        total = np.zeros(len(nodes), dtype=np.int64)
-        weights: Int64Array | int = 0
-        for weight, allocatable, requested in allocations(self._resources, pod, nodes, with_defaults=True):
-            share: Int64Array | int = weight
-            if not allocatable.all():
-                share = weight * (allocatable > 0)
-                allocatable = np.maximum(allocatable, 1)
-            points = self._points(allocatable, requested)
-            if self._is_ratio:
-                # RequestedToCapacityRatio drops resources that score nothing, with their weight.
-                share = share * (points > 0)
-            total += points * share
-            weights = weights + share
-        if isinstance(weights, int):
-            return total // (weights or 1)
-        weights = np.maximum(weights, 1)
+        share: PodShare | None = cycle.state.get(("Score", self.name))
+        if share is None:
+            share = cycle.state["Score", self.name] = pod_share(self._resources, pod, with_defaults=True)
+        allocatable = nodes.allocatable_of(share.names)
+        requested = nodes.nonzero_requested_of(share.names) + share.added
+        everywhere = np.count_nonzero(allocatable) == allocatable.size
+        if everywhere and not self._is_ratio:
+            total: Int64Array = (self._points(allocatable, requested) * share.weights).sum(axis=0)
+            total //= max(share.weight, 1)
+            return total
+        points = self._points(np.maximum(allocatable, 1), requested)
+        weights = share.weights * (allocatable > 0)
+        if self._is_ratio:
+            # RequestedToCapacityRatio drops resources that score nothing, with their weight.
+            weights = weights * (points > 0)
+        total, weight = (points * weights).sum(axis=0), np.maximum(weights.sum(axis=0), 1)
         if self._is_ratio:
             # Rounds half up where the others truncate.
-            return (2 * total + weights) // (2 * weights)
-        return total // weights
+            total, weight = 2 * total + weight, 2 * weight
+        total //= weight
+        return total
+
+    def _needs(self, pod: PodView) -> Needs:
+        resources, amounts, reasons = zip((PODS, 1, "Too many pods"), *self._checked(pod), strict=True)
+        return Needs(resources, np.array(amounts, dtype=np.int64)[:, np.newaxis], reasons)
 
     def _checked(self, pod: PodView) -> Iterator[tuple[str, int, str]]:
         """(resource, amount, reason) of everything the pod needs."""
@@ -182,14 +197,12 @@ def _left_a_node(pod: PodView, old: Pod, new: None) -> bool:
 
 def _least_points(allocatable: Int64Array, requested: Int64Array) -> Int64Array:
     """The free share in percent; 0 where more is requested than there is."""
-    points: Int64Array = np.maximum(allocatable - requested, 0) * 100 // allocatable
-    return points
+    return percent(np.maximum(allocatable - requested, 0), allocatable)
 
 
 def _most_points(allocatable: Int64Array, requested: Int64Array) -> Int64Array:
     """The requested share in percent, at most 100."""
-    points: Int64Array = np.minimum(requested, allocatable) * 100 // allocatable
-    return points
+    return percent(np.minimum(requested, allocatable), allocatable)
 
 
 def _curve_points(table: Int64Array, allocatable: Int64Array, requested: Int64Array) -> Int64Array:

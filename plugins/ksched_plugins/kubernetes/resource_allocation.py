@@ -6,19 +6,22 @@ pkg/apis/core/v1/helper/helpers.go (the classes of resource names).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
 from pydantic import field_validator
 
 from ksched.objects import CPU, EPHEMERAL_STORAGE, MEMORY
-from ksched.tables import NodeView, PodView
+from ksched.tables import PodView
 from ksched.tables.arrays import Int64Array
 from ksched_plugins.plugin_args import PluginArgs
 
 NATIVE_RESOURCES = (CPU, MEMORY, EPHEMERAL_STORAGE)
 _DEFAULTED = (CPU, MEMORY)
+_FEW = 64
+_EXACT = 1 << 46
+"""Up to this amount a hundredfold still fits a double, and no quotient rounds up to the next whole percent."""
 
 
 class ResourceSpec(PluginArgs):
@@ -35,34 +38,49 @@ class ResourceSpec(PluginArgs):
         return weight or 1
 
 
-class Allocation(NamedTuple):
-    """One scored resource: int64[n] allocatable, and what would be requested with the incoming pod on the node."""
+class PodShare(NamedTuple):
+    """What a pod adds to each of the ``names`` that count when it is scored: ``added`` int64[k, 1].
 
+    ``weights`` int64[k, 1] and their sum ``weight``.
+    """
+
+    names: tuple[str, ...]
+    added: Int64Array
+    weights: Int64Array
     weight: int
-    allocatable: Int64Array
-    requested: Int64Array
 
 
-def allocations(
-    resources: tuple[ResourceSpec, ...], pod: PodView, nodes: NodeView, *, with_defaults: bool
-) -> Iterator[Allocation]:
+def pod_share(resources: tuple[ResourceSpec, ...], pod: PodView, *, with_defaults: bool) -> PodShare:
     """The resources that count for ``pod``, in the order of ``resources``.
 
     ``with_defaults``: cpu and memory count 100m and 200 MiB for containers that request none. An extended resource
-    the pod does not request is left out with its weight; where a node has none of a resource, allocatable is 0.
+    the pod does not request is left out with its weight.
     """
+    counted = []
     for resource in resources:
         name = resource.name
-        if with_defaults and name in _DEFAULTED:
-            yield Allocation(
-                resource.weight,
-                nodes.allocatable(name),
-                nodes.nonzero_requested(name) + pod.nonzero_requests[name],
-            )
-            continue
-        request = pod.request(name)
-        if name in NATIVE_RESOURCES or (request and is_scalar(name)):
-            yield Allocation(resource.weight, nodes.allocatable(name), nodes.requested(name) + request)
+        defaulted = with_defaults and name in _DEFAULTED
+        added = pod.nonzero_requests[name] if defaulted else pod.request(name)
+        if name in NATIVE_RESOURCES or (added and is_scalar(name)):
+            counted.append((name, added, resource.weight))
+    return PodShare(
+        tuple(name for name, _, _ in counted),
+        np.array([[added] for _, added, _ in counted], dtype=np.int64).reshape(-1, 1),
+        np.array([[weight] for _, _, weight in counted], dtype=np.int64).reshape(-1, 1),
+        sum(weight for _, _, weight in counted),
+    )
+
+
+def percent(part: Int64Array, whole: Int64Array) -> Int64Array:
+    """``100 * part // whole`` for 0 <= part <= whole and whole >= 1, whatever the shape.
+
+    Processors divide doubles several times faster than integers, so many are divided as doubles where that is exact.
+    """
+    hundredfold = part * 100
+    if part.size > _FEW and whole.max() <= _EXACT:
+        return (hundredfold / whole).astype(np.int64)
+    quotient: Int64Array = hundredfold // whole
+    return quotient
 
 
 @lru_cache(maxsize=4096)

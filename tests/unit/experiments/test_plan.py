@@ -66,6 +66,19 @@ def test_an_edited_policy_file_makes_new_runs_of_its_policy_only(folder):
     assert before["mine"] != after["mine"]
 
 
+def test_an_edited_python_extender_makes_new_runs_of_the_policies_that_ask_it(folder, monkeypatch):
+    extender = folder / "asked.py"
+    extender.write_text("def ask(verb, args): return {}\n")
+    monkeypatch.syspath_prepend(folder)
+    extenders = [{"urlPrefix": "python:asked:ask", "filterVerb": "filter"}]
+    axes = {"policy": {"default": {}, "extended": {"configuration": {"extenders": extenders}}}}
+    before = ids(plan(folder, axes=axes))
+    extender.write_text("def ask(verb, args): return {}  # a remark\n")
+    after = ids(plan(folder, axes=axes))
+    assert before["default"] == after["default"]
+    assert before["extended"] != after["extended"]
+
+
 def test_names_and_places_are_no_part_of_a_run(folder, tmp_path_factory):
     before = plan(folder, name="one", axes={"policy": POLICIES})
     elsewhere = tmp_path_factory.mktemp("elsewhere")

@@ -1,7 +1,8 @@
 """Extenders: what is sent, what answers mean, and what happens when one fails.
 
-Derived from upstream's pkg/scheduler/extender_test.go (TestSchedulerWithExtenders), k8s.io/kube-scheduler/extender/v1
-and the integration test test/integration/scheduler/extender. The HTTP ones talk to a server on loopback.
+Derived from upstream's pkg/scheduler/extender_test.go (TestSchedulerWithExtenders, TestConvertToVictims), TestPreempt
+of plugins/defaultpreemption, callExtenders in framework/preemption, k8s.io/kube-scheduler/extender/v1 and the
+integration test test/integration/scheduler/extender. The HTTP ones talk to a server on loopback.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ksched.errors import InputError
-from ksched.framework import Framework, Outcome, TieBreak, load_configuration
+from ksched.framework import Code, Decision, Framework, Outcome, PostFilterResult, TieBreak, load_configuration
+from ksched.framework.explain import explain
 from ksched.testing.factories import make_node
 
 from .build import pod, table_of
@@ -218,6 +221,168 @@ def test_scores_that_cannot_be_had_are_done_without_also_if_the_extender_is_not_
     assert framework(extender).schedule(pod()).node == "n0"
 
 
+# -- preempt -----------------------------------------------------------------------------------------------------------
+
+FULL_NODE = 4
+"""Cpus of a node, all taken by its pod ``low-<node>``, whose priority is the node's number."""
+
+
+def preempting(server: Server, **fields: Any) -> dict[str, Any]:
+    return {"urlPrefix": server.url, "preemptVerb": "preempt", "nodeCacheCapable": True, **fields}
+
+
+def preempt(*extenders: dict[str, Any], **high: Any) -> tuple[Decision, PostFilterResult]:
+    """Three full nodes; a pod of high priority wants one of them, whose pod is the least important."""
+    fw = framework(*extenders)
+    for number in range(3):
+        fw.table.add_pod(pod(f"low-n{number}", cpu=FULL_NODE, priority=number), f"n{number}")
+    view = pod("high", cpu=FULL_NODE, priority=10, **high)
+    cycle = fw.new_cycle(view)
+    decision = fw.schedule(view, cycle)
+    return decision, fw.post_filter(cycle, view, decision)
+
+
+def leaving(*names: str, violations: int = 0) -> Answer:
+    """Allow those nodes, with the victims there are."""
+    victims = {name: {"Pods": [{"UID": f"default/low-{name}"}], "NumPDBViolations": violations} for name in names}
+    return lambda verb, args: {"NodeNameToMetaVictims": victims}
+
+
+def test_an_extender_that_preempts_is_sent_every_candidate_and_its_victims_by_uid(server: Server) -> None:
+    server.answer = leaving("n0")
+    preempt(preempting(server))
+    ((path, args),) = server.asked
+    assert path == "/scheduler/preempt"
+    assert list(args) == ["Pod", "NodeNameToVictims", "NodeNameToMetaVictims"]
+    assert args["Pod"]["metadata"]["name"] == "high"
+    assert args["NodeNameToVictims"] is None
+    assert args["NodeNameToMetaVictims"] == {
+        f"n{i}": {"Pods": [{"UID": f"default/low-n{i}"}], "NumPDBViolations": 0} for i in range(3)
+    }
+
+
+def test_without_a_node_cache_it_is_sent_the_victims_whole(server: Server) -> None:
+    server.answer = leaving("n0")
+    preempt(preempting(server, nodeCacheCapable=False))
+    ((_, args),) = server.asked
+    assert args["NodeNameToMetaVictims"] is None
+    assert args["NodeNameToVictims"]["n1"]["Pods"][0]["metadata"]["name"] == "low-n1"
+
+
+def test_the_best_of_what_it_leaves_is_taken(server: Server) -> None:
+    server.answer = leaving("n2", "n1")
+    decision, result = preempt(preempting(server))
+    assert (result.nominated_node, [victim.name for victim in result.victims]) == ("n1", ["low-n1"])
+    assert decision.victims == ("default/low-n1",)
+
+
+def test_its_count_of_broken_budgets_is_believed(server: Server) -> None:
+    harmless = leaving("n2")("", {})["NodeNameToMetaVictims"]
+    harmful = leaving("n0", violations=1)("", {})["NodeNameToMetaVictims"]
+    server.answer = lambda verb, args: {"nodeNameToMetaVictims": harmful | harmless}
+    _, result = preempt(preempting(server))
+    assert result.nominated_node == "n2"
+
+
+def test_each_extender_sees_what_the_one_before_left(server: Server) -> None:
+    answers = {"first": leaving("n1", "n2"), "second": leaving("n2")}
+    server.answer = lambda verb, args: answers[verb](verb, args)
+    _, result = preempt(*(preempting(server, preemptVerb=verb) for verb in answers))
+    assert list(server.asked[1][1]["NodeNameToMetaVictims"]) == ["n1", "n2"]
+    assert result.nominated_node == "n2"
+
+
+def test_if_it_leaves_nothing_nobody_is_evicted_and_no_further_extender_asked(server: Server) -> None:
+    server.answer = leaving()
+    decision, result = preempt(preempting(server), preempting(server))
+    assert len(server.asked) == 1
+    assert (result.nominated_node, result.victims) == (None, ())
+    assert decision.message().endswith("preemption: no candidate node for preemption")
+
+
+def test_one_that_manages_other_resources_or_has_no_verb_for_it_is_not_asked(server: Server) -> None:
+    managed = [{"name": "example.com/fpga"}]
+    _, result = preempt(preempting(server, managedResources=managed), preempting(server, preemptVerb=""))
+    assert server.asked == []
+    assert result.nominated_node == "n0"
+
+
+def strange(name: str, *uids: str) -> Answer:
+    return lambda verb, args: {"NodeNameToMetaVictims": {name: {"Pods": [{"UID": uid} for uid in uids]}}}
+
+
+PREEMPT_FAILURES: list[tuple[str, Answer, str]] = [
+    ("it answers with another status than 200", lambda verb, args: 500, "answered preempt with code 500"),
+    ("it names a node that does not exist", strange("n9", "x"), "names node 'n9', which does not exist"),
+    ("it names a pod that is not on the node", strange("n0", "default/low-n1"), "the pod is not found on that node"),
+    ("it names a node without victims", strange("n0"), 'expected at least one victim pod on node "n0"'),
+    ("it answers with something else", lambda verb, args: {"NodeNameToMetaVictims": [1]}, "to be an object, got list"),
+]
+
+
+@pytest.mark.parametrize(("sentence", "answer", "message"), PREEMPT_FAILURES, ids=[r[0] for r in PREEMPT_FAILURES])
+def test_preemption_fails_if(server: Server, sentence: str, answer: Answer, message: str) -> None:
+    server.answer = answer
+    decision, result = preempt(preempting(server))
+    assert result.status is not None
+    assert result.status.code is Code.ERROR
+    assert (result.nominated_node, decision.victims) == (None, ())
+    assert message in decision.post_filter
+
+
+def test_an_ignorable_extender_that_fails_is_done_without(server: Server) -> None:
+    server.answer = lambda verb, args: 500
+    _, result = preempt(preempting(server, ignorable=True))
+    assert result.nominated_node == "n0"
+
+
+def test_of_an_ignorable_extender_only_the_nodes_without_victims_are_dropped(server: Server) -> None:
+    empty = strange("n0")("", {})["NodeNameToMetaVictims"]
+    server.answer = lambda verb, args: {"NodeNameToMetaVictims": empty | leaving("n2")("", {})["NodeNameToMetaVictims"]}
+    _, result = preempt(preempting(server, ignorable=True))
+    assert result.nominated_node == "n2"
+
+
+# -- what an explanation says of them ----------------------------------------------------------------------------------
+
+
+def test_an_explanation_shows_what_an_extender_rejected_and_why(server: Server) -> None:
+    server.answer = lambda verb, args: {"NodeNames": ["n1"], "FailedNodes": {"n0": "busy"}}
+    told = explain(framework(filtering(server, nodeCacheCapable=True)), pod())
+    assert told.rejections().to_dict("records") == [
+        {"node": "n0", "plugin": server.url, "code": "Unschedulable", "reason": "busy"},
+        {
+            "node": "n2",
+            "plugin": server.url,
+            "code": "UnschedulableAndUnresolvable",
+            "reason": "left out without a reason",
+        },
+    ]
+    assert told.feasible.tolist() == [False, True, False]
+    assert told.decision.node == "n1"
+
+
+def test_an_explanation_shows_what_an_extender_gave_and_adds_up_to_the_decision(server: Server) -> None:
+    server.answer = lambda verb, args: [{"Host": "n1", "Score": 7}]
+    extender = {"urlPrefix": server.url, "prioritizeVerb": "prioritize", "weight": 2, "nodeCacheCapable": True}
+    told = explain(framework(extender), pod())
+    table = told.score_table()
+    given = table[table["plugin"] == server.url].set_index("node")
+    assert given.loc["n1"].to_dict() == {
+        "plugin": server.url, "raw": 7, "normalized": 70, "weight": 2, "points": 140
+    }  # fmt: skip
+    assert given.loc["n0", "points"] == 0
+    assert told.ranking()["total"][0] == told.decision.score
+
+
+def test_an_explanation_shows_the_error_of_an_extender_that_fails(server: Server) -> None:
+    server.answer = lambda verb, args: {"Error": "no idea"}
+    told = explain(framework(filtering(server)), pod())
+    assert set(told.rejections()["reason"]) == {"no idea"}
+    assert set(told.rejections()["plugin"]) == {"Extender"}
+    assert told.decision.outcome is Outcome.ERROR
+
+
 # -- bind --------------------------------------------------------------------------------------------------------------
 
 
@@ -279,7 +444,6 @@ MISTAKES: list[tuple[str, list[dict[str, Any]], str]] = [
     ("TLS", [{"enableHTTPS": True}], "TLS"),
     ("an address of another kind", [{"urlPrefix": "ftp://x"}], "must begin with http://"),
     ("a timeout that is none", [{"httpTimeout": "soon"}], "'soon' is not a duration"),
-    ("preemption", [{"preemptVerb": "preempt"}], "preemptVerb is not supported"),
     ("a misspelt key", [{"filterverb": "filter"}], "filterverb"),
 ]
 
@@ -293,6 +457,22 @@ def test_an_extender_may_not_have(sentence: str, extenders: list[dict[str, Any]]
 def test_a_function_that_is_not_there_is_told_at_once() -> None:
     with pytest.raises(InputError, match=r"no_such_module.*cannot be imported"):
         framework({"urlPrefix": "python:no_such_module:f", "filterVerb": "filter"})
+
+
+def test_the_source_of_a_function_is_part_of_a_runs_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a plugin's is: an edited extender is another policy. What answers at a URL nobody can know."""
+    module = tmp_path / "my_extender.py"
+    module.write_text("def ask(verb, args): return {}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    prefix = "python:my_extender:ask"
+    specs = [{"urlPrefix": url, "filterVerb": "f"} for url in (prefix, "http://127.0.0.1:1")]
+    configuration = load_configuration({"extenders": specs})
+    before = configuration.source_hashes()
+    assert prefix in before
+    assert before.keys() == load_configuration({}).source_hashes().keys() | {prefix}
+    module.write_text("def ask(verb, args): return {'NodeNames': []}\n")
+    after = configuration.source_hashes()
+    assert {name for name in before if before[name] != after[name]} == {prefix}
 
 
 def test_the_effective_configuration_keeps_extenders() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import ksched.framework.framework as framework_module
 from ksched.errors import PluginError
+from ksched.framework import signatures
 from ksched.tables import PodView
 
 from .build import filtering, framework, pod, scoring, table_of
@@ -273,11 +273,11 @@ def test_a_signature_that_cannot_be_hashed_is_told(signature: object) -> None:
 
 
 def test_caches_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(framework_module, "_MIN_ENTRIES", 4)
-    monkeypatch.setattr(framework_module, "_CACHE_BYTES", 0)
+    monkeypatch.setattr(signatures, "_MIN_ENTRIES", 4)
+    monkeypatch.setattr(signatures, "_CACHE_BYTES", 0)
     fw = framework(table_of("ab"), filtering(lambda pod, nodes: nodes.free("cpu") >= pod.request("cpu")))
     views = [pod(f"p{i}", cpu=1 + i % 7) for i in range(40)]
     for view in views * 2:
         assert fw.schedule(view).feasible == (2 if view.request("cpu") <= 4000 else 0)
-    assert len(fw._entries) <= 4
-    assert len(fw._columns) <= 16
+    assert len(fw.signatures.entries) <= 4
+    assert len(fw.signatures.columns) <= 16

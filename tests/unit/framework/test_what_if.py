@@ -135,7 +135,7 @@ def check_victims(framework: Framework, pod: PodView, result: PostFilterResult) 
 
     def fits() -> bool:
         cycle = framework.new_cycle(pod)
-        entry = framework._entry(pod)
+        entry = framework.signatures.entry(pod)
         outcome = framework._pre_filter(entry, cycle, pod)
         return not framework.what_if(entry, cycle, pod, outcome).verdict_ids(row)[0]
 
