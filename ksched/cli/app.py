@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ksched import __version__
-from ksched.cli import conformance, explain, init, plugins, profile, report, run, traces
+from ksched.cli import conformance, diff, explain, init, plugins, profile, report, results, run, traces
 
 app = typer.Typer(
     name="ksched",
@@ -52,13 +52,14 @@ def _one_line_warning(
         typer.echo(f"{filename}:{lineno}: {category.__name__}: {message}", err=True)
 
 
-app.command()(run.run)
+app.command("run")(run.run)
 app.command()(report.report)
-app.command()(run.compare)
-app.command()(run.results)
+app.command("compare")(run.compare)
 app.command()(explain.explain)
+app.command()(diff.diff)
 app.command()(conformance.conformance)
 app.command()(init.init)
 app.add_typer(traces.app, name="traces")
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(profile.app, name="profile")
+app.add_typer(results.app, name="results")

@@ -7,6 +7,7 @@ ranking shows points only; where they come from is spelled out for the chosen no
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
@@ -19,7 +20,7 @@ from ksched.framework.status import Code
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ksched.framework.explain import Explanation
+    from ksched.framework.explanation import Explanation
 
 _DETAILED = 2
 """Nodes whose points are spelled out unless the user names some: the best and the one it beat."""
@@ -28,14 +29,18 @@ _TITLE = "bold"
 _NUMBER_COLUMNS = ("raw", "normalised", "weight", "points")
 
 
-def print_explanation(said: Explanation, wanted: frozenset[str], *, limit: int, seed: int) -> None:
-    """Print ``said`` about the ``wanted`` nodes, listing at most ``limit`` nodes at a time."""
+def print_explanation(said: Explanation, wanted: frozenset[str], *, limit: int, seed: int | None) -> None:
+    """Print ``said`` about the ``wanted`` nodes, listing at most ``limit`` nodes at a time.
+
+    ``seed`` is named where it decided between equals, if the user gave it.
+    """
     console = Console(highlight=False, soft_wrap=False)
     feasible = said.decision.feasible
     console.print(Text(f"{said.pod.key}: {_nodes(len(said.nodes))}, {feasible} feasible", style=_TITLE))
-    for note in said.notes:
+    for note in (*said.notes, *_left_out(said)):
         console.print(Text(note, style="dim"))
     _print_rejections(console, said, wanted, limit)
+    _print_obstacles(console, said)
     _print_scores(console, said, wanted, limit)
     console.print()
     console.print(_choice(said, seed))
@@ -43,6 +48,25 @@ def print_explanation(said: Explanation, wanted: frozenset[str], *, limit: int, 
 
 def _nodes(count: int) -> str:
     return f"{count} node" if count == 1 else f"{count} nodes"
+
+
+def _left_out(said: Explanation) -> Iterator[str]:
+    count = int((~said.looked_at).sum())
+    if said.via_nominated:
+        yield "the pod is nominated to a node that fits; no other was looked at"
+    elif count:
+        yield f"{_nodes(count)} not looked at, because percentageOfNodesToScore found enough before; they have no score"
+
+
+def _print_obstacles(console: Console, said: Explanation) -> None:
+    for node, obstacles in said.obstacles.items():
+        _title(console, f"To fit on {node}")
+        if not obstacles:
+            console.print(Padding("nothing has to change: no filter rejects the pod there", (0, 0, 0, 2)))
+        for obstacle in obstacles:
+            for remedy in obstacle.remedies:
+                line = Text.assemble((obstacle.plugin, "yellow"), f": {remedy}")
+                console.print(Padding(line, (0, 0, 0, 2), expand=False))
 
 
 def _print_rejections(console: Console, said: Explanation, wanted: frozenset[str], limit: int) -> None:
@@ -148,7 +172,7 @@ def fold(name: str, width: int) -> str:
     return "\n".join(lines)
 
 
-def _choice(said: Explanation, seed: int) -> Text:
+def _choice(said: Explanation, seed: int | None) -> Text:
     decision = said.decision
     if decision.node is None:
         return Text.assemble(("no node", "bold red"), f": {decision.message()}")
@@ -156,7 +180,8 @@ def _choice(said: Explanation, seed: int) -> Text:
     if decision.feasible == 1:
         return text.append(", the only feasible node")
     if decision.tied > 1:
-        return text.append(f", drawn (seed {seed}) from {_nodes(decision.tied)} with {decision.score} points")
+        by = "" if seed is None else f" (seed {seed})"
+        return text.append(f", drawn{by} from {_nodes(decision.tied)} with {decision.score} points")
     beaten = next(name for name in said.ranking()["node"] if name != decision.node)
     ahead = int(said.ranking()["total"].iloc[0] - said.ranking()["total"].iloc[1])
     return text.append(f" with {decision.score} points, {ahead} ahead of {beaten}")

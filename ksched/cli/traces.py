@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
@@ -144,18 +143,14 @@ def generate(
 
 
 def _read_settings(path: Path) -> dict[str, Any]:
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read: {getattr(error, 'strerror', None) or error}", where=str(path)) from None
-    except yaml.MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise InputError(f"not YAML: {error.problem}", where=f"{path}{line}") from None
-    if data is None:
+    from ksched.objects.yaml_text import load_documents, read_text
+
+    documents = load_documents(read_text(path, "generator settings"), where=str(path))
+    if not documents:
         return {}
-    if not isinstance(data, dict):
+    if len(documents) > 1 or not isinstance(documents[0].data, dict):
         raise InputError("expected a mapping of generator settings", where=str(path))
-    return data
+    return documents[0].data
 
 
 def _validated(settings: dict[str, Any], where: str) -> Any:

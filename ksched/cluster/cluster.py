@@ -25,7 +25,7 @@ from ksched.sim.streams import Streams
 class ClusterConfig(BaseModel):
     """Everything that can be set about the cluster, by component. All latencies are zero by default.
 
-    ``epoch`` is the date (RFC 3339, UTC) of virtual time 0.
+    ``epoch``: the date (RFC 3339, UTC) of virtual time 0.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

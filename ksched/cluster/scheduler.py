@@ -107,6 +107,9 @@ class Scheduler:
     """One scheduler process: a framework per profile over one cache, one queue.
 
     ``on_decision`` is called with every :class:`~ksched.framework.Decision` as soon as it is made.
+
+    With ``stepwise`` it stops before every decision: the pod is ``held``, time must stand still, and :meth:`decide`
+    goes on. Nothing comes out differently, because a decision is the last thing that happens in its event.
     """
 
     def __init__(
@@ -149,6 +152,8 @@ class Scheduler:
             ),
         )
         self.on_decision: list[Callable[[Decision], object]] = []
+        self.stepwise = False
+        self.held: QueuedPod | None = None
         self._kernel = kernel
         self._client = client
         self._decision_time = Sampler(self.config.decision, streams, "scheduler/decision")
@@ -293,9 +298,22 @@ class Scheduler:
     def _schedule_one(self, queued: QueuedPod) -> None:
         if not self._still_wanted(queued.pod):
             self.queue.done(queued.pod.uid)
-        elif self._decide(queued):
-            return  # the cycle goes on until the victims' deletion is answered
-        self._cycle_over()
+            self._cycle_over()
+        elif self.stepwise:
+            self.held = queued
+        else:
+            self._decide_and_go_on(queued)
+
+    def decide(self) -> None:
+        """Make the decision about the pod that is ``held``."""
+        queued, self.held = self.held, None
+        if queued is None:
+            raise RuntimeError("no pod is held")
+        self._decide_and_go_on(queued)
+
+    def _decide_and_go_on(self, queued: QueuedPod) -> None:
+        if not self._decide(queued):  # else the cycle goes on until the victims' deletion is answered
+            self._cycle_over()
 
     def _cycle_over(self) -> None:
         self._busy = False
@@ -307,8 +325,7 @@ class Scheduler:
 
     def _decide(self, queued: QueuedPod) -> bool:
         """One scheduling cycle; True if it is not over yet because pods are being evicted."""
-        framework = self.frameworks[queued.pod.scheduler_name]
-        cycle = framework.new_cycle(queued.pod, now=self._kernel.now, attempt=queued.attempts)
+        framework, cycle = self.cycle_of(queued)
         decision = framework.schedule(queued.pod, cycle, top=self.config.candidates)
         attempt = _Attempt(framework, cycle, queued, decision, self.queue.cycle)
         tried = self._post_filter(attempt)
@@ -331,6 +348,11 @@ class Scheduler:
         else:
             self._unreserve(attempt, status, others_may_fit=False)
         return False
+
+    def cycle_of(self, queued: QueuedPod) -> tuple[Framework, Cycle]:
+        """The framework that decides about a pod now, and a new cycle for its attempt."""
+        framework = self.frameworks[queued.pod.scheduler_name]
+        return framework, framework.new_cycle(queued.pod, now=self._kernel.now, attempt=queued.attempts)
 
     # -- preemption -----------------------------------------------------------------------------------------
 

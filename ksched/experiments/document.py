@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from ksched.errors import InputError
+from ksched.objects.yaml_text import malformed, read_text
 
 KeyPath = tuple[str | int, ...]
 """Where a value stands in a document: mapping keys and list positions from the top."""
@@ -41,17 +42,16 @@ def dotted(key_path: KeyPath) -> str:
 
 def read_document(path: Path) -> Document:
     """Read one YAML file; malformed YAML, a duplicate key or an unreadable file is an InputError."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise InputError(f"cannot read the file: {reason}", where=str(path)) from error
+    text = read_text(path, "file")
     lines: dict[KeyPath, int] = {}
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         data = None if root is None else _construct(root, (), lines, path)
     except yaml.YAMLError as error:
-        raise _malformed(path, text, error) from error
+        problem = malformed(error, text, str(path))
+        if "${" in (problem.hint or ""):
+            problem.hint = f'{problem.hint}\n  a placeholder inside {{...}} or [...] needs quotes: "${{axis}}"'
+        raise problem from error
     return Document(path=path, data=data, lines=lines, text=text)
 
 
@@ -86,19 +86,6 @@ def _scalar(node: yaml.Node) -> Any:
     value = yaml.SafeLoader("").construct_object(node, deep=True)
     # YAML turns 2023-01-01 into a date; nobody here means one.
     return value if value is None or isinstance(value, (str, int, float)) else str(node.value)
-
-
-def _malformed(path: Path, text: str, error: yaml.YAMLError) -> InputError:
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or str(error)
-    if mark is None:
-        return InputError(f"malformed YAML: {problem}", where=str(path))
-    all_lines = text.splitlines() or [""]
-    shown = all_lines[min(mark.line, len(all_lines) - 1)].rstrip()
-    hint = f"{mark.line + 1} | {shown}"
-    if "${" in shown:
-        hint += '\n  a placeholder inside {...} or [...] needs quotes: "${axis}"'
-    return InputError(f"malformed YAML: {problem}", where=f"{path}:{mark.line + 1}", hint=hint)
 
 
 def _ancestors(key_path: KeyPath) -> Iterator[KeyPath]:

@@ -1,73 +1,82 @@
-"""One run: a cluster, a trace replayed into it through the api-server, and a recorder that watches.
-
-``timestamp``: everything is submitted when the trace says. ``inflate``: each pod is submitted when the one before was
-decided; a pod that does not fit is deleted and not tried again. ``snapshot``: all pods at once.
-"""
+"""One run: a cluster, a trace replayed into it through the api-server, and a recorder that watches."""
 
 from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ksched.cluster.cluster import Cluster
-from ksched.cluster.priorities import END, OBSERVE, SUBMIT
 from ksched.cluster.scheduler import Scheduler
 from ksched.errors import InputError
 from ksched.experiments.cluster_options import ClusterOptions
+from ksched.experiments.modes import MODES
 from ksched.experiments.recorder import Recorder
 from ksched.experiments.replay_options import make_replay
 from ksched.experiments.run_spec import Progress, RunOutput, RunSpec
 from ksched.experiments.samples import Shape
-from ksched.framework import Decision, SchedulerConfiguration
-from ksched.objects import Pod
-from ksched.sim.kernel import SECOND, Timer
+from ksched.framework import SchedulerConfiguration
+from ksched.framework.metering import Meter
 from ksched.tables import compile_spec
 from ksched.traces import Trace, load_trace
-from ksched.traces.replay import Arrival, Replay
-from ksched.traces.specs import Shapes, cluster_nodes, priority_classes
-
-GAP = SECOND
-"""From a decision to the next arrival in mode inflate: long enough for what follows from the decision (binding, the
-deletion of a pod given up), and for history to be compacted on the way."""
-SAMPLES = 400
-"""About how many samples a run takes, however long it is."""
-QUIET = 60 * SECOND
-"""When nothing is left that could end, waiting pods get this long, six times the longest back-off, to be placed."""
+from ksched.traces.specs import Shapes
 
 
-def simulate(spec: RunSpec, progress: Progress) -> RunOutput:
-    """Do one run. InputError when trace or policy are not what the plan saw."""
-    with _rare_collections():
-        return _simulate(spec, progress)
+def simulate(spec: RunSpec, progress: Progress, *, profile_plugins: bool = False) -> RunOutput:
+    """Do one run. InputError when trace or policy are not what the plan saw.
+
+    ``profile_plugins`` measures the time of every plugin, which goes to the output's ``timing``.
+    """
+    with rare_collections():
+        simulation = Simulation(spec, progress)
+        meters = [Meter(framework) for framework in simulation.scheduler.frameworks.values()] if profile_plugins else []
+        for meter in meters:
+            simulation.scheduler.on_decision.append(meter.decided)
+        while simulation.step():
+            pass
+        timing = {"plugins": [row for meter in meters for row in meter.rows()]} if meters else {}
+        return simulation.output(timing)
 
 
-def _simulate(spec: RunSpec, progress: Progress) -> RunOutput:
-    trace = _load(spec.trace_source, spec.data)
-    assert spec.scheduler is not None
-    configuration = spec.scheduler.load()
-    _check_unchanged(spec, trace, configuration)
-    cluster = _cluster(ClusterOptions.model_validate(spec.config["cluster"]), configuration, spec.seed)
-    recorder = Recorder(cluster.api, cluster.scheduler.cache.table, shapes(trace))
-    replay = make_replay(trace, spec.config["replay"], spec.seed)
-    driver = _DRIVERS[replay.mode](cluster, recorder, replay, spec.config["replay"], progress)
-    driver.set_up(trace)
-    driver.run()
-    ends = replay.mode == "timestamp"
-    return RunOutput(
-        tables=recorder.tables(can_end=ends),
-        t_end_us=driver.end_ns // 1000,
-        pending_time_meaningful=ends,
-        notes=driver.notes(),
-    )
+class Simulation:
+    """A run that is under way: set up to its first moment, then advanced by :meth:`step`."""
+
+    def __init__(self, spec: RunSpec, progress: Progress) -> None:
+        trace = _load(spec.trace_source, spec.data)
+        assert spec.scheduler is not None
+        configuration = spec.scheduler.load()
+        _check_unchanged(spec, trace, configuration)
+        self.cluster = _cluster(ClusterOptions.model_validate(spec.config["cluster"]), configuration, spec.seed)
+        self.scheduler: Scheduler = self.cluster.scheduler
+        self.recorder = Recorder(self.cluster.api, self.scheduler.cache.table, shapes(trace))
+        replay = make_replay(trace, spec.config["replay"], spec.seed)
+        self._ends = replay.mode == "timestamp"
+        self._driver = MODES[replay.mode](self.cluster, self.recorder, replay, spec.config["replay"], progress)
+        self._driver.set_up(trace)
+        self._driver.begin()
+
+    def step(self) -> bool:
+        """Let the next thing happen; False once the run is over."""
+        return self._driver.step()
+
+    def output(self, timing: Mapping[str, Any] | None = None) -> RunOutput:
+        """Close the books of a run that is over; to be called once."""
+        self._driver.finish()
+        return RunOutput(
+            tables=self.recorder.tables(can_end=self._ends),
+            t_end_us=self._driver.end_ns // 1000,
+            pending_time_meaningful=self._ends,
+            notes=self._driver.notes(),
+            timing=timing or {},
+        )
 
 
 @contextmanager
-def _rare_collections() -> Iterator[None]:
+def rare_collections() -> Iterator[None]:
     """A run keeps many objects and makes few cycles: the collector would look at millions of them for nothing.
 
     The run before is one big cycle; it has to be collected before what is there is frozen, or it stays for ever.
@@ -132,209 +141,3 @@ def _check_unchanged(spec: RunSpec, trace: Trace, configuration: SchedulerConfig
 
 
 _AGAIN = "start the experiment again; runs that are not affected are kept"
-
-
-class _Driver:
-    """Feeds arrivals to a cluster and decides when the run is over."""
-
-    def __init__(
-        self, cluster: Cluster, recorder: Recorder, replay: Replay, options: dict[str, Any], progress: Progress
-    ) -> None:
-        self.cluster = cluster
-        self.kernel = cluster.kernel
-        self.recorder = recorder
-        self.replay = replay
-        self.options = options
-        self.progress = progress
-        self.client = cluster.api.client("trace")
-        self.end_ns = 0
-        self._arrivals: Iterator[Arrival] = iter(replay)
-        self._submitted = 0
-        self._over = False
-        cluster.scheduler.on_decision.append(self._decided)
-
-    def set_up(self, trace: Trace) -> None:
-        """Create what is there before the first pod: priority classes and nodes."""
-        for priority_class in priority_classes(trace):
-            self.client.create(priority_class, _must_succeed)
-        for node in cluster_nodes(trace, max_pods=self.options["max_pods"]):
-            self.client.create(node, _must_succeed)
-        # Whatever follows from that at this instant happens before the first arrival.
-        self.kernel.run(until=self.kernel.now)
-
-    def run(self) -> None:
-        """Run to the end of the replay."""
-        self._start()
-        step = self.kernel.step
-        while not self._over and step():
-            pass
-        self.end_ns = self.kernel.now
-        self.recorder.final_sample()
-        self.progress(self._submitted, len(self.replay))
-
-    def notes(self) -> tuple[str, ...]:
-        """Remarks for run.json."""
-        return ()
-
-    def _start(self) -> None:
-        raise NotImplementedError
-
-    def _decided(self, decision: Decision) -> None:
-        self.recorder.decided(decision)
-
-    def _submit(self, arrival: Arrival) -> None:
-        if any(run is not None for run in arrival.run_ns):  # pods nobody filed run until they are deleted
-            self.cluster.processes.add(arrival.workload, arrival.run_ns)
-        for obj in arrival.objects:
-            self.client.create(obj, _must_succeed)
-        self._submitted += 1
-        if self._submitted % 64 == 0:
-            self.progress(self._submitted, len(self.replay))
-
-    def _stop(self) -> None:
-        self._over = True
-
-
-class _Timestamp(_Driver):
-    """Submits by the clock; over at the horizon, or when nothing runs or waits with any prospect of an end."""
-
-    def _start(self) -> None:
-        self._next: Arrival | None = None
-        self._deletions = 0
-        self._quiet_timer: Timer | None = None
-        horizon = self.options.get("horizon")
-        if horizon is not None:
-            self.kernel.call_at(max(horizon, self.kernel.now), self._stop, priority=OBSERVE + 1)
-        self._step_ns = max(1, _span(self.replay, horizon) // SAMPLES)
-        self._samples = 0
-        self.recorder.pods.on_moved = self._look_for_end
-        self._wait_for_next()
-        self._sample()
-
-    def _wait_for_next(self) -> None:
-        self._next = next(self._arrivals, None)
-        if self._next is None:
-            self._look_for_end()
-        else:
-            self.kernel.call_at(max(self._next.time_ns, self.kernel.now), self._arrive, priority=SUBMIT)
-
-    def _arrive(self) -> None:
-        arrival = self._next
-        assert arrival is not None
-        if arrival.delete_ns is not None:
-            self._deletions += 1
-            self.kernel.call_at(max(arrival.delete_ns, self.kernel.now), self._delete, arrival, priority=END)
-        elif arrival.run_ns and arrival.run_ns[0] is None:
-            self.recorder.pods.endless.add(arrival.workload)
-        self._submit(arrival)
-        self._wait_for_next()
-
-    def _delete(self, arrival: Arrival) -> None:
-        self._deletions -= 1
-        for obj in arrival.objects:
-            self.client.delete(type(obj), obj.metadata.namespace, obj.name, _ignore)
-        self._look_for_end()
-
-    def _sample(self) -> None:
-        self.recorder.sample()
-        self._samples += 1
-        if self._samples % SAMPLES == 0:
-            self._step_ns *= 2  # far beyond the trace's own span: waiting work drags on
-        self.kernel.call_later(self._step_ns, self._sample, priority=OBSERVE)
-
-    def _look_for_end(self) -> None:
-        """Called whenever a pod got a node or left: is there anything left to wait for?"""
-        if self._quiet_timer is not None:
-            self._quiet_timer.cancel()
-            self._quiet_timer = None
-        pods = self.recorder.pods
-        if self._next is not None or self._deletions or pods.busy:
-            return
-        waiting = pods.pending or len(pods) < self.replay.pods
-        self._quiet_timer = self.kernel.call_later(QUIET if waiting else 0, self._stop, priority=OBSERVE + 1)
-
-
-class _Inflate(_Driver):
-    """Submits each pod when the one before was decided; a failed pod is deleted."""
-
-    def _start(self) -> None:
-        self._waiting_for = ""
-        self._every = max(1, len(self.replay) // SAMPLES)
-        self.recorder.sample()
-        self._submit_next()
-
-    def _submit_next(self) -> None:
-        arrival = next(self._arrivals, None)
-        if arrival is None:
-            self._stop()
-            return
-        self._waiting_for = arrival.objects[0].key
-        self._submit(arrival)
-
-    def _decided(self, decision: Decision) -> None:
-        super()._decided(decision)
-        pod = decision.pod
-        if pod.key != self._waiting_for:
-            return  # tried again before its deletion reached the scheduler
-        self._waiting_for = ""
-        if decision.node is None:
-            self.recorder.failed += 1
-            self.client.delete(Pod, pod.namespace, pod.name, _ignore, grace_seconds=0)
-        self.kernel.call_later(GAP, self._after_decision, priority=SUBMIT)
-
-    def _after_decision(self) -> None:
-        if self._submitted % self._every == 0:
-            self.recorder.sample()
-        self._submit_next()
-
-    def notes(self) -> tuple[str, ...]:
-        return (
-            "mode inflate: pods arrive one after the other in an order drawn by the seed, none ever leaves, "
-            "and one that does not fit is given up; times mean nothing",
-        )
-
-
-class _Snapshot(_Driver):
-    """Submits everything at time 0; over when every pod was tried once."""
-
-    def _start(self) -> None:
-        self._every = max(1, len(self.replay) // SAMPLES)
-        self._untried = self.replay.pods
-        self.recorder.sample()
-        for arrival in self._arrivals:
-            self._submit(arrival)
-        if not self._untried:
-            self._stop()
-
-    def _decided(self, decision: Decision) -> None:
-        super()._decided(decision)
-        if decision.attempt == 1:
-            self._untried -= 1
-            if self._untried % self._every == 0:
-                self.kernel.call_later(0, self.recorder.sample, priority=SUBMIT)
-            if not self._untried:
-                self.kernel.call_later(0, self._stop, priority=OBSERVE)
-
-    def notes(self) -> tuple[str, ...]:
-        return ("mode snapshot: all pods arrive at once and none ends; times mean nothing",)
-
-
-_DRIVERS: dict[str, type[_Driver]] = {"timestamp": _Timestamp, "inflate": _Inflate, "snapshot": _Snapshot}
-
-
-def _span(replay: Replay, horizon: int | None) -> int:
-    """When the last pod would end if none had to wait, ns; at most the horizon."""
-    last = 0
-    for arrival in replay:
-        longest = max((run for run in arrival.run_ns if run is not None), default=0)
-        last = max(last, arrival.delete_ns or arrival.time_ns + longest)
-    return last if horizon is None else min(last, horizon)
-
-
-def _must_succeed(result: object, error: Exception | None) -> None:
-    if error is not None:
-        raise InputError(f"the api-server refused an object of the trace: {error}", hint="see `ksched trace check`")
-
-
-def _ignore(result: object, error: Exception | None) -> None:
-    """The object is gone already."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ksched.errors import InputError, nearest
 from ksched.experiments.document import Document, KeyPath
-from ksched.experiments.file import SEED, AxisValue, Experiment, Target, find_axis, find_value, scalar_name
+from ksched.experiments.file import SEED, AxisValue, Experiment, Target, scalar_name
 
 _PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
 _KINDS = ("policy", "trace", "cluster")
@@ -68,21 +68,6 @@ def expand(experiment: Experiment) -> list[Cell]:
                 hint=f"write \"${{{axis.name}}}\" in a fragment, or give the axis a 'target'",
             )
     return cells
-
-
-def selector(experiment: Experiment, only: Iterable[str]) -> Callable[[Mapping[str, str]], bool]:
-    """Whether a cell, given as axis -> value, matches every ``axis=value`` of ``only``.
-
-    Several values of the same axis are alternatives. Raises InputError for an unknown axis or value.
-    """
-    wanted: dict[str, set[str]] = {}
-    for text in only:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise InputError(f"{text!r} is not of the form axis=value", where="--only")
-        axis = find_axis(experiment.axes, name, where=f"--only {text}")
-        wanted.setdefault(name, set()).add(find_value(axis, value, where=f"--only {text}").name)
-    return lambda axes: all(axes[name] in names for name, names in wanted.items())
 
 
 def _cell(experiment: Experiment, chosen: Mapping[str, AxisValue], used: set[str]) -> Cell:

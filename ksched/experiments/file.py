@@ -15,7 +15,8 @@
 
 The axes ``policy``, ``trace``, ``cluster`` and ``seed`` mean what they are called; each may also stand at the top level
 as one value. Any other axis is either used by a placeholder ``${axis}`` inside a fragment or carries ``target:`` and
-``values:``, fragments that are merged into every policy, trace, cluster or replay.
+``values:``, fragments that are merged into every policy, trace, cluster or replay. ``metrics:`` lists metrics of one's
+own for the report, each ``module:function`` or ``path/to/file.py:function``.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ksched.axis_filter import check_axis, check_value
 from ksched.errors import InputError, invalid, nearest
 from ksched.experiments.document import Document, KeyPath, read_document
+from ksched.result_directory import RUN_COLUMNS
 
 Scalar = str | int | float | bool
 Target = Literal["policy", "trace", "cluster", "replay"]
@@ -56,6 +59,11 @@ class Axis:
     target: Target | None
     values: tuple[AxisValue, ...]
 
+    @property
+    def names(self) -> list[str]:
+        """The values' names, in the order of the file."""
+        return [value.name for value in self.values]
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -68,24 +76,33 @@ class Experiment:
     document: Document = field(repr=False)
 
     @property
+    def axis_values(self) -> dict[str, list[str]]:
+        """Axis -> names of its values, both in the order of the file."""
+        return {name: axis.names for name, axis in self.axes.items()}
+
+    @property
     def folder(self) -> Path:
         """The folder that paths in the file are relative to."""
         return self.document.path.resolve().parent
 
 
-class _TopLevel(BaseModel):
-    """The keys an experiment file may have."""
+class ExperimentKeys(BaseModel):
+    """The keys an experiment file may have; paths in it are relative to the file."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: str
-    question: str = ""
-    baseline: dict[str, Scalar] = {}
-    axes: dict[str, Any] = {}
-    policy: Any = None
-    trace: Any = None
-    cluster: Any = None
-    seed: Any = None
+    name: str = Field(description="letters, digits, `-`, `_` and `.`; results go to `results/<name>` by default")
+    question: str = Field("", description="what the experiment asks; heads its report")
+    baseline: dict[str, Scalar] = Field(
+        {}, description="axis and value the others are compared with; default: the first policy"
+    )
+    axes: dict[str, Any] = Field({}, description="axis -> its values: a list, `{range: [first, last]}` or fragments")
+    metrics: list[str] = Field([], description="metrics of one's own: `file.py:function` or `module:function`")
+    primary: list[str] = Field([], description="the metrics the report tests as one family, such as `pending_p99`")
+    policy: Any = Field(None, description="a policy fragment, where policy is no axis; default: the default profile")
+    trace: Any = Field(None, description="`path` or `name` of a trace, and `replay`, where trace is no axis")
+    cluster: Any = Field(None, description="cluster options, where cluster is no axis")
+    seed: Any = Field(None, description="a whole number, where seed is no axis; default: 42")
 
 
 def load_experiment(path: Path | str) -> Experiment:
@@ -97,9 +114,9 @@ def load_experiment(path: Path | str) -> Experiment:
     if not isinstance(document.data, dict):
         raise InputError("an experiment file is a mapping with the keys name, axes, trace, ...", where=str(path))
     try:
-        top = _TopLevel.model_validate(document.data)
+        top = ExperimentKeys.model_validate(document.data)
     except ValidationError as error:
-        raise invalid(error, _TopLevel, where=document.where(error.errors()[0]["loc"])) from error
+        raise invalid(error, ExperimentKeys, where=document.where(error.errors()[0]["loc"])) from error
     if not _EXPERIMENT_NAME.fullmatch(top.name):
         raise InputError(
             f"{top.name!r} cannot be the name of an experiment",
@@ -116,7 +133,7 @@ def load_experiment(path: Path | str) -> Experiment:
     )
 
 
-def _axes(document: Document, top: _TopLevel) -> dict[str, Axis]:
+def _axes(document: Document, top: ExperimentKeys) -> dict[str, Axis]:
     axes = {name: _axis(document, name, raw, ("axes", name)) for name, raw in top.axes.items()}
     for name in ("policy", "trace", "cluster", SEED):
         raw = getattr(top, name)
@@ -154,6 +171,11 @@ def _single(document: Document, name: str, raw: Any) -> Axis:
 def _axis(document: Document, name: str, raw: Any, at: KeyPath) -> Axis:
     if not _AXIS_NAME.fullmatch(name):
         raise InputError(f"{name!r} cannot be the name of an axis", where=document.where(at))
+    if name in (*RUN_COLUMNS, "experiment", "run"):
+        raise InputError(
+            f"{name!r} cannot be the name of an axis: lists of runs have another column called so",
+            where=document.where(at),
+        )
     if name == "replay":
         raise InputError(
             "'replay' cannot be the name of an axis", where=document.where(at), hint="name it and give 'target: replay'"
@@ -275,28 +297,21 @@ def _baseline(document: Document, raw: dict[str, Scalar], axes: dict[str, Axis])
         return {"policy": axes["policy"].values[0].name}
     baseline = {}
     for name, value in raw.items():
-        axis = find_axis(axes, name, where=document.where(("baseline", name)))
-        baseline[name] = find_value(axis, scalar_name(value), where=document.where(("baseline", name))).name
+        where = document.where(("baseline", name))
+        baseline[name] = find_value(find_axis(axes, name, where=where), scalar_name(value), where=where).name
     return baseline
 
 
 def find_axis(axes: dict[str, Axis], name: str, *, where: str) -> Axis:
     """The axis called ``name``, or an InputError with the nearest name."""
-    if name not in axes:
-        guess = nearest(name, axes)
-        hint = f"did you mean {guess!r}?" if guess else f"axes of this experiment: {', '.join(axes)}"
-        raise InputError(f"there is no axis {name!r}", where=where, hint=hint)
+    check_axis(axes, name, where=where)
     return axes[name]
 
 
 def find_value(axis: Axis, name: str, *, where: str) -> AxisValue:
     """The value called ``name`` of an axis, or an InputError with the nearest name."""
-    values = {value.name: value for value in axis.values}
-    if name not in values:
-        guess = nearest(name, values)
-        hint = f"did you mean {guess!r}?" if guess else f"values of this axis: {', '.join(list(values)[:20])}"
-        raise InputError(f"axis {axis.name!r} has no value {name!r}", where=where, hint=hint)
-    return values[name]
+    check_value(axis.name, axis.names, name, where=where)
+    return axis.values[axis.names.index(name)]
 
 
 def scalar_name(value: Scalar) -> str:

@@ -16,9 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import ksched
-
-SCHEMA_VERSION = 1
-"""Version of the result tables and of run.json. A change of a column's name, type or meaning raises it."""
+from ksched.result_directory import SCHEMA_VERSION
 
 ID_LENGTH = 16
 # These packages only look at results; by the import contract no simulation can reach them, so an edited chart does
@@ -46,7 +44,7 @@ def run_identity(
     """Everything a run's id is made of, JSON-ready. ``config`` is canonical: defaults filled in, no paths."""
     return {
         "schema_version": SCHEMA_VERSION,
-        "ksched": {"version": ksched_version(), "source": package_hash(Path(ksched.__file__).parent)},
+        "ksched": installed_ksched(),
         "config": dict(config),
         "trace": trace_hash,
         "plugins": dict(plugin_hashes),
@@ -59,6 +57,12 @@ def run_id(identity: Mapping[str, Any]) -> str:
     return sha256(canonical_json(identity))[:ID_LENGTH]
 
 
+def installed_ksched() -> dict[str, str]:
+    """The ksched this process runs: version and hash of its source."""
+    return {"version": ksched_version(), "source": package_hash(Path(ksched.__file__).parent)}
+
+
+@cache
 def ksched_version() -> str:
     """Version of the installed distribution; "0" when run from a bare source tree."""
     try:

@@ -14,14 +14,16 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ksched.axis_filter import axis_filter
 from ksched.errors import InputError, invalid
 from ksched.experiments.cluster_options import ClusterOptions
-from ksched.experiments.expand import Cell, Fragment, count_cells, expand, selector
+from ksched.experiments.expand import Cell, Fragment, count_cells, expand
 from ksched.experiments.file import Experiment
-from ksched.experiments.identity import SCHEMA_VERSION, canonical_json, run_id, run_identity
+from ksched.experiments.identity import canonical_json, run_id, run_identity
 from ksched.experiments.policy import PolicyFragment, SchedulerSource, canonical_policy, scheduler_source
 from ksched.experiments.replay_options import ReplayOptions
 from ksched.experiments.run_spec import RunSpec
+from ksched.result_directory import SCHEMA_VERSION
 from ksched.traces import Trace, load_trace
 
 MANY_CELLS = 10_000
@@ -55,6 +57,8 @@ class Plan:
     experiment: Experiment
     runs: tuple[PlannedRun, ...]
     selected: tuple[RunSpec, ...]
+    unresolved: int
+    """Cells that were not asked for and cannot be planned now, for example because their trace is not here."""
 
     def to_json(self) -> dict[str, Any]:
         """plan.json: what the grid is and which run answers which cell."""
@@ -64,7 +68,8 @@ class Plan:
             "experiment": experiment.name,
             "question": experiment.question,
             "baseline": experiment.baseline,
-            "axes": {name: [value.name for value in axis.values] for name, axis in experiment.axes.items()},
+            "axes": experiment.axis_values,
+            "unresolved": self.unresolved,
             "runs": [{"run_id": run.spec.run_id, "axes": run.spec.axes, "cells": list(run.cells)} for run in self.runs],
         }
 
@@ -77,7 +82,7 @@ def make_plan(
     ``only`` selects runs as ``axis=value``; ``data`` is where outside traces are; ``many`` confirms more than
     MANY_CELLS cells. Raises InputError for whatever is wrong with a fragment, a plugin or a trace of a selected run.
     """
-    wanted = selector(experiment, only)
+    wanted = axis_filter(experiment.axis_values, only)
     total = count_cells(experiment)
     if total > MANY_CELLS and not many:
         raise InputError(
@@ -86,20 +91,22 @@ def make_plan(
     resolver = _Resolver(experiment, data)
     specs: dict[str, RunSpec] = {}
     cells: dict[str, list[dict[str, str]]] = {}
+    unresolved = 0
     for cell in expand(experiment):
         try:
             spec = resolver.resolve(cell)
         except InputError:
             if wanted(cell.axes):
                 raise
-            continue  # for example a trace that is not there and was not asked for
+            unresolved += 1
+            continue
         specs.setdefault(spec.run_id, spec)
         cells.setdefault(spec.run_id, []).append(cell.axes)
     runs = [PlannedRun(replace(spec, axes=_shared(cells[key])), tuple(cells[key])) for key, spec in specs.items()]
     selected = [run.spec for run in runs if any(wanted(cell) for cell in run.cells)]
     if not selected:
         raise InputError("no run matches", where="--only", hint="`--dry-run` without --only shows all runs")
-    return Plan(experiment, tuple(runs), tuple(selected))
+    return Plan(experiment, tuple(runs), tuple(selected), unresolved)
 
 
 def _shared(cells: list[dict[str, str]]) -> dict[str, str]:
@@ -123,14 +130,14 @@ class _Resolver:
         self._data = data
         self._policies: dict[str, _Policy] = {}
         self._traces: dict[str, tuple[Trace, str, dict[str, Any]]] = {}
-        self._clusters: dict[str, ClusterOptions] = {}
+        self._clusters: dict[str, dict[str, Any]] = {}
         self._loaded: dict[str, Trace] = {}
 
     def resolve(self, cell: Cell) -> RunSpec:
         policy = self._policy(cell.policy)
         trace, source, replay = self._trace(cell.trace)
         cluster = self._cluster(cell.cluster)
-        config = {"policy": policy.canonical, "replay": replay, "cluster": cluster.model_dump(mode="json")}
+        config = {"policy": policy.canonical, "replay": replay, "cluster": cluster}
         identity = run_identity(
             config=config, trace_hash=trace.content_hash, plugin_hashes=policy.hashes, seed=cell.seed
         )
@@ -144,6 +151,7 @@ class _Resolver:
             data=self._data,
             scheduler=policy.source,
             plugin_hashes=policy.hashes,
+            ksched=identity["ksched"],
         )
 
     def _policy(self, fragment: Fragment) -> _Policy:
@@ -168,10 +176,10 @@ class _Resolver:
             self._traces[key] = (trace, source, model.replay.resolved(trace, where=self._where(fragment)))
         return self._traces[key]
 
-    def _cluster(self, fragment: Fragment) -> ClusterOptions:
+    def _cluster(self, fragment: Fragment) -> dict[str, Any]:
         key = canonical_json(fragment.data)
         if key not in self._clusters:
-            self._clusters[key] = self._validated(ClusterOptions, fragment)
+            self._clusters[key] = self._validated(ClusterOptions, fragment).model_dump(mode="json")
         return self._clusters[key]
 
     def _validated(self, model: type[Model], fragment: Fragment) -> Model:

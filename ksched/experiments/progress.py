@@ -63,9 +63,9 @@ class ConsoleWatcher:
             self.console.print(f"run {outcome.run_id} failed: {outcome.message}", style="red", markup=False)
         self.tick()
 
-    def waiting(self, count: int) -> None:
-        """Only runs that another process is doing are left."""
-        self._show(f"waiting for {count} runs of another process")
+    def waiting(self, reason: str) -> None:
+        """Nothing is being computed here, and why."""
+        self._show(reason)
 
     def tick(self) -> None:
         """Bring the display up to date."""

@@ -35,6 +35,8 @@ class RunSpec:
     scheduler: SchedulerSource | None = None
     plugin_hashes: dict[str, str] = field(default_factory=dict)
     """Plugin -> source hash the run's id was made with."""
+    ksched: dict[str, str] = field(default_factory=dict)
+    """Version and source hash of the ksched the run's id was made with."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,9 @@ Simulate = Callable[[RunSpec, Progress], RunOutput]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one run ended in a worker. "busy": another process holds its claim."""
+    """How one run ended. "busy": another process holds its claim; "lost": the process that computed it died."""
 
     run_id: str
-    status: Literal["done", "failed", "kept", "busy"]
+    status: Literal["done", "failed", "kept", "busy", "lost"]
     message: str = ""
     seconds: float = 0.0

@@ -1,26 +1,21 @@
-"""Runs of a plan over local processes: progress, Ctrl-C, crashed workers, and runs that somebody else is doing."""
+"""Runs of a plan over an executor: what is finished is kept, what fails is recorded, what is lost is tried again."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from multiprocessing.queues import SimpleQueue
 from typing import Protocol
 
-from ksched.errors import InputError, KschedError
+from ksched.errors import KschedError
+from ksched.experiments.executors import POLL_S, Executor, Task
 from ksched.experiments.run_spec import Outcome, RunSpec, Simulate
 from ksched.experiments.store import ResultStore
-from ksched.experiments.worker import start_worker, work, work_in_pool
+from ksched.experiments.worker import record_failure
 
-_POLL_S = 0.2
-_CRASHES_ALLOWED = 2
+LOSSES_ALLOWED = 1
+"""How often the process that computes a run may die before the run counts as failed."""
 
 
 class Interrupted(KschedError):
@@ -32,7 +27,7 @@ class Watcher(Protocol):
 
     def running(self, run_id: str, done: int, total: int) -> None: ...
     def finished(self, outcome: Outcome) -> None: ...
-    def waiting(self, count: int) -> None: ...
+    def waiting(self, reason: str) -> None: ...
     def tick(self) -> None: ...
 
 
@@ -41,7 +36,7 @@ class Silent:
 
     def running(self, run_id: str, done: int, total: int) -> None: ...
     def finished(self, outcome: Outcome) -> None: ...
-    def waiting(self, count: int) -> None: ...
+    def waiting(self, reason: str) -> None: ...
     def tick(self) -> None: ...
 
 
@@ -61,146 +56,96 @@ class SweepResult:
             (self.done if outcome.status == "done" else self.kept).append(outcome.run_id)
 
 
-def default_jobs() -> int:
-    """One worker for every CPU this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def run_all(
-    specs: Sequence[RunSpec], store: ResultStore, simulate: Simulate, *, jobs: int, watcher: Watcher | None = None
+    specs: Sequence[RunSpec],
+    store: ResultStore,
+    simulate: Simulate,
+    executor: Executor,
+    watcher: Watcher | None = None,
 ) -> SweepResult:
     """Do every run that is not finished; finished ones are kept, failed ones tried again.
 
-    ``jobs=1`` works in this process. ``simulate`` must be importable by name from a fresh process when jobs > 1.
-    The results are the same bytes whatever ``jobs`` is.
+    ``simulate`` must be importable by name from another process. The results are the same bytes whatever the executor
+    is. Raises InputError when results cannot be written, Interrupted on Ctrl-C.
     """
-    watcher = watcher or Silent()
-    result = SweepResult()
-    todo = []
-    for spec in specs:
-        if store.state(spec.run_id) == "done":
-            store.relabel(spec.run_id, spec.axes)
-            _note(Outcome(spec.run_id, "kept"), result, watcher)
-        else:
-            todo.append(spec)
+    sweep = _Sweep(specs, store, simulate, executor, watcher or Silent())
     try:
-        while todo:
-            busy = _one_pass(todo, store, simulate, min(jobs, len(todo)), result, watcher)
-            if busy:
-                # Another process has them; when it commits they are kept, when it dies they are ours.
-                watcher.waiting(len(busy))
-                time.sleep(_POLL_S)
-            todo = busy
+        with executor:
+            sweep.run()
     except KeyboardInterrupt:
-        finished = len(result.done) + len(result.kept)
+        finished = len(sweep.result.done) + len(sweep.result.kept)
         raise Interrupted(
             f"interrupted: {finished} of {len(specs)} runs are finished in {store.root}\n"
             "  the same command goes on from there"
         ) from None
-    return result
+    return sweep.result
 
 
-def _one_pass(
-    todo: Sequence[RunSpec], store: ResultStore, simulate: Simulate, jobs: int, result: SweepResult, watcher: Watcher
-) -> list[RunSpec]:
-    """Try every run once; returns those that another process is doing."""
-    if jobs > 1:
-        outcomes = _in_pool(todo, store, simulate, jobs, watcher)
-    else:
-        outcomes = _here(todo, store, simulate, watcher)
-    by_id = {spec.run_id: spec for spec in todo}
-    busy = []
-    for outcome in outcomes:
+class _Sweep:
+    """The runs of one invocation: those that wait, those an executor has, those another process has."""
+
+    def __init__(
+        self, specs: Sequence[RunSpec], store: ResultStore, simulate: Simulate, executor: Executor, watcher: Watcher
+    ) -> None:
+        self.result = SweepResult()
+        self._store = store
+        self._simulate = simulate
+        self._executor = executor
+        self._watcher = watcher
+        self._specs = specs
+        self._waiting: deque[RunSpec] = deque()
+        self._running: dict[str, RunSpec] = {}
+        self._elsewhere: list[RunSpec] = []
+        self._losses: Counter[str] = Counter()
+
+    def run(self) -> None:
+        for spec in self._specs:
+            if self._store.state(spec.run_id) == "done":
+                self._store.relabel(spec.run_id, spec.axes)
+                self._note(Outcome(spec.run_id, "kept"))
+            else:
+                self._waiting.append(spec)
+        while self._waiting or self._running or self._elsewhere:
+            if not self._waiting and not self._running:
+                self._wait_for_others()
+            self._hand_out()
+            for outcome in self._executor.completed(self._watcher.running):
+                self._ended(outcome)
+            self._watcher.tick()
+
+    def _hand_out(self) -> None:
+        if not self._waiting:
+            return
+        for _ in range(min(self._executor.room(), len(self._waiting))):
+            spec = self._waiting.popleft()
+            self._running[spec.run_id] = spec
+            self._executor.submit(Task(spec, self._store, self._simulate))
+
+    def _wait_for_others(self) -> None:
+        # When the other process commits its runs they are kept, when it dies they are ours.
+        self._watcher.waiting(f"waiting for {len(self._elsewhere)} runs of another process")
+        time.sleep(POLL_S)
+        self._waiting.extend(self._elsewhere)
+        self._elsewhere.clear()
+
+    def _ended(self, outcome: Outcome) -> None:
+        spec = self._running.pop(outcome.run_id)
         if outcome.status == "busy":
-            busy.append(by_id[outcome.run_id])
+            self._elsewhere.append(spec)
+        elif outcome.status == "lost":
+            self._losses[spec.run_id] += 1
+            if self._losses[spec.run_id] <= LOSSES_ALLOWED:
+                self._waiting.append(spec)
+            else:
+                self._note(self._given_up(spec))
         else:
-            _note(outcome, result, watcher)
-    return busy
+            self._note(outcome)
 
+    def _given_up(self, spec: RunSpec) -> Outcome:
+        message = "the worker process died twice during this run (out of memory, or killed)"
+        record_failure(spec, self._store, message, message + "\n")
+        return Outcome(spec.run_id, "failed", message)
 
-def _note(outcome: Outcome, result: SweepResult, watcher: Watcher) -> None:
-    result.add(outcome)
-    watcher.finished(outcome)
-
-
-def _here(todo: Iterable[RunSpec], store: ResultStore, simulate: Simulate, watcher: Watcher) -> Iterator[Outcome]:
-    for spec in todo:
-
-        def progress(done: int, total: int, run_id: str = spec.run_id) -> None:
-            watcher.running(run_id, done, total)
-
-        yield work(spec, store, simulate, progress)
-
-
-def _in_pool(
-    todo: Sequence[RunSpec], store: ResultStore, simulate: Simulate, jobs: int, watcher: Watcher
-) -> Iterator[Outcome]:
-    """Outcomes as they come. A pool that lost a process is built anew; a run that is lost twice counts as failed."""
-    open_runs = {spec.run_id: spec for spec in todo}
-    crashes: Counter[str] = Counter()
-    while open_runs:
-        alone = any(crashes.values())  # after a crash one run a pool, to learn which run it is
-        batch = list(open_runs.values())[: 1 if alone else None]
-        try:
-            with _pool(1 if alone else jobs) as (pool, queue):
-                for outcome in _drain(pool, queue, batch, store, simulate, watcher):
-                    del open_runs[outcome.run_id]
-                    yield outcome
-            if alone:
-                crashes.clear()
-        except BrokenProcessPool:
-            suspect = batch[0].run_id
-            crashes[suspect] += 1
-            if crashes[suspect] >= _CRASHES_ALLOWED:
-                spec = open_runs.pop(suspect)
-                crashes.clear()
-                yield _lost(spec, store)
-
-
-def _lost(spec: RunSpec, store: ResultStore) -> Outcome:
-    message = "the worker process died twice during this run (out of memory, or killed)"
-    facts = {"run_id": spec.run_id, "axes": spec.axes, "seed": spec.seed, "status": "failed", "error": message}
-    store.commit_failure(spec.run_id, facts, message + "\n")
-    return Outcome(spec.run_id, "failed", message)
-
-
-def _drain(
-    pool: ProcessPoolExecutor,
-    queue: SimpleQueue[tuple[str, int, int]],
-    batch: Sequence[RunSpec],
-    store: ResultStore,
-    simulate: Simulate,
-    watcher: Watcher,
-) -> Iterator[Outcome]:
-    pending: set[Future[Outcome]] = {pool.submit(work_in_pool, spec, store, simulate) for spec in batch}
-    while pending:
-        finished, pending = wait(pending, timeout=_POLL_S, return_when=FIRST_COMPLETED)
-        while not queue.empty():
-            watcher.running(*queue.get())
-        watcher.tick()
-        # Results first: a broken pool fails all futures at once, and what was finished before must not be lost.
-        for future in sorted(finished, key=lambda f: f.exception() is not None):
-            yield future.result()
-
-
-@contextmanager
-def _pool(jobs: int) -> Iterator[tuple[ProcessPoolExecutor, SimpleQueue[tuple[str, int, int]]]]:
-    """A pool of fresh processes that is gone, processes included, when the block is left in whatever way."""
-    if getattr(multiprocessing.current_process(), "_inheriting", False):
-        raise InputError(
-            "an experiment was started while a worker process was importing your script",
-            hint="put the call below 'if __name__ == \"__main__\":', or pass jobs=1",
-        )
-    context = multiprocessing.get_context("spawn")
-    queue: SimpleQueue[tuple[str, int, int]] = context.SimpleQueue()
-    before = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=start_worker, initargs=(queue,))
-    try:
-        yield pool, queue
-    except BaseException:
-        for child in set(multiprocessing.active_children()) - before:
-            child.kill()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        queue.close()
+    def _note(self, outcome: Outcome) -> None:
+        self.result.add(outcome)
+        self._watcher.finished(outcome)

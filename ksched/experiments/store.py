@@ -1,12 +1,4 @@
-"""The result directory: one folder per finished run, each committed by one atomic rename.
-
-::
-
-    DIR/experiment.yaml  plan.json
-    DIR/runs/<run_id>/{run.json, *.parquet}         finished
-    DIR/runs/<run_id>.failed/{run.json, traceback.txt}
-    DIR/timing/<run_id>.json                        wall clock; no part of identity or of byte comparisons
-    DIR/locks/<run_id>                              claims; the kernel drops the lock of a process that dies
+"""Writing a result directory (ksched.result_directory says what is where): a run is committed by one atomic rename.
 
 Several processes, of one invocation or of many, may work on a directory at once: a run is written under a temporary
 name by whoever holds its lock, and appears under its own name complete or not at all.
@@ -17,35 +9,32 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ksched.errors import InputError
-from ksched.experiments.identity import SCHEMA_VERSION, sha256
+from ksched.experiments.identity import sha256
+from ksched.result_directory import SCHEMA_VERSION, ResultDirectory, read_json
 
 try:
     import fcntl
 except ImportError:  # Windows: no claims, the atomic rename alone keeps results whole
     fcntl = None  # type: ignore[assignment]
 
-State = Literal["done", "failed", "missing"]
-TABLES = ("pods", "nodes", "decisions", "samples", "events")
-
 
 class Claimed(Exception):
     """Another live process is working on this run."""
 
 
-class ResultStore:
-    """A result directory opened for one experiment. Cheap to pickle; every method goes to the file system."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root.absolute()
+class ResultStore(ResultDirectory):
+    """A result directory opened for writing. Cheap to pickle."""
 
     @classmethod
     def create(cls, root: Path, *, experiment: str, plan: Mapping[str, Any], source: str) -> ResultStore:
@@ -55,11 +44,11 @@ class ResultStore:
         """
         store = cls(root)
         store._check_owner(experiment)
-        with _writing(root):
-            for folder in ("runs", "timing", "locks"):
+        with writing(root):
+            for folder in ("runs", "timing", "locks", "partial"):
                 (store.root / folder).mkdir(parents=True, exist_ok=True)
-            write_atomically(store.root / "experiment.yaml", source.encode())
-            write_atomically(store.root / "plan.json", pretty_json(plan))
+            store.write(store.root / "experiment.yaml", source.encode())
+            store.write(store.root / "plan.json", pretty_json(plan))
         return store
 
     def _check_owner(self, experiment: str) -> None:
@@ -88,26 +77,15 @@ class ResultStore:
                 hint="choose another directory with -o DIR, or read them with the ksched that wrote them",
             )
 
-    def state(self, run_id: str) -> State:
-        """Whether the run is finished and whole, failed, or neither."""
-        folder = self.root / "runs" / run_id
-        if (folder / "run.json").is_file():
-            facts = read_json(folder / "run.json")
-            files = facts.get("files", {})
-            # A power cut may leave a renamed folder with empty files; such a run is simply computed again.
-            if files and all(_size(folder / name) == entry["bytes"] for name, entry in files.items()):
-                return "done"
-        return "failed" if (self.root / "runs" / f"{run_id}.failed").is_dir() else "missing"
-
     @contextmanager
     def claim(self, run_id: str) -> Iterator[None]:
         """Hold the run's lock; raises Claimed when another live process has it. Leftovers of dead ones are removed."""
-        with _writing(self.root):
-            handle = os.open(self.root / "locks" / run_id, os.O_CREAT | os.O_RDWR, 0o666)
+        with writing(self.root):
+            handle = os.open(self.lock_file(run_id), os.O_CREAT | os.O_RDWR, 0o666)
         try:
-            _lock(handle)
-            for leftover in (self.root / "runs").glob(f".{run_id}.*"):
-                shutil.rmtree(leftover, ignore_errors=True)
+            if _lock(handle):
+                for leftover in self.partial.glob(f"{run_id}.*"):
+                    shutil.rmtree(leftover, ignore_errors=True)
             yield
         finally:
             os.close(handle)
@@ -115,44 +93,49 @@ class ResultStore:
     def commit(self, run_id: str, facts: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> None:
         """Write a finished run; ``facts`` is run.json without the sizes and hashes, which are added here."""
         folder = self._temporary(run_id)
-        with _writing(self.root, folder):
+        with writing(self.root, folder):
             files = {}
             for name in sorted(tables):
                 write_table(folder / f"{name}.parquet", tables[name])
                 data = (folder / f"{name}.parquet").read_bytes()
                 files[f"{name}.parquet"] = {"bytes": len(data), "sha256": sha256(data)}
             (folder / "run.json").write_bytes(pretty_json({**facts, "files": files}))
-            self._publish(folder, self.root / "runs" / run_id)
-        shutil.rmtree(self.root / "runs" / f"{run_id}.failed", ignore_errors=True)
+            self._publish(folder, self.run_folder(run_id))
+        shutil.rmtree(self.failed_folder(run_id), ignore_errors=True)
 
     def commit_failure(self, run_id: str, facts: Mapping[str, Any], traceback: str) -> None:
         """Record that the run failed; it is tried again by the next invocation."""
         folder = self._temporary(run_id)
-        with _writing(self.root, folder):
+        with writing(self.root, folder):
             (folder / "run.json").write_bytes(pretty_json(facts))
             (folder / "traceback.txt").write_text(traceback, encoding="utf-8")
-            self._publish(folder, self.root / "runs" / f"{run_id}.failed")
+            self._publish(folder, self.failed_folder(run_id))
 
     def relabel(self, run_id: str, axes: Mapping[str, str]) -> None:
         """Give a kept run the axis values it has in today's experiment file, where names may have changed."""
-        path = self.root / "runs" / run_id / "run.json"
+        path = self.run_folder(run_id) / "run.json"
         facts = read_json(path)
         if facts.get("axes") != dict(axes):
-            with _writing(self.root):
-                write_atomically(path, pretty_json({**facts, "axes": dict(axes)}))
+            self.write(path, pretty_json({**facts, "axes": dict(axes)}))
 
     def write_timing(self, run_id: str, timing: Mapping[str, Any]) -> None:
         """Wall-clock figures of one run, beside the results."""
-        with _writing(self.root):
-            write_atomically(self.root / "timing" / f"{run_id}.json", pretty_json(timing))
+        self.write(self.timing_file(run_id), pretty_json(timing))
 
-    def failure(self, run_id: str) -> dict[str, Any]:
-        """run.json of a failed run."""
-        return read_json(self.root / "runs" / f"{run_id}.failed" / "run.json")
+    def write(self, path: Path, data: bytes) -> None:
+        """Replace a file of this directory in one step, so that a reader sees the old content or the new."""
+        temporary = self.partial_path(path.name)
+        with writing(self.root, temporary):
+            temporary.write_bytes(data)
+            os.replace(temporary, path)
+
+    def partial_path(self, name: str) -> Path:
+        """A place to write something before it gets its name; no other process has the same."""
+        return self.partial / f"{name}.{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}"
 
     def _temporary(self, run_id: str) -> Path:
-        folder = self.root / "runs" / f".{run_id}.{os.getpid()}"
-        with _writing(self.root):
+        folder = self.partial_path(run_id)
+        with writing(self.root):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
         return folder
@@ -179,39 +162,19 @@ def write_table(path: Path, table: pa.Table) -> None:
     )
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file in one step, so that a reader sees the old content or the new."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
 def pretty_json(value: Mapping[str, Any]) -> bytes:
     """JSON for people and for byte comparison: indented, UTF-8, one newline at the end."""
     return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; {} when it is torn, which callers treat as absent."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
 @contextmanager
-def _writing(root: Path, temporary: Path | None = None) -> Iterator[None]:
+def writing(root: Path, temporary: Path | None = None) -> Iterator[None]:
     """Turn "permission denied" and "no space left" into one message, and leave nothing half-written."""
     try:
         yield
     except OSError as error:
         if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+            _remove(temporary)
         raise InputError(
             f"cannot write results: {error.strerror or error}",
             where=str(error.filename or root),
@@ -219,20 +182,22 @@ def _writing(root: Path, temporary: Path | None = None) -> Iterator[None]:
         ) from error
 
 
-def _lock(handle: int) -> None:
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _lock(handle: int) -> bool:
+    """Whether the lock is ours; False where there are no locks, Claimed when somebody else has it."""
     if fcntl is None:
-        return
+        return False
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise Claimed from error
     except OSError:
         # A file system without locks: two processes may compute the same run twice, and write the same bytes.
-        return
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
+        return False
+    return True

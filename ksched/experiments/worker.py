@@ -1,58 +1,21 @@
-"""What happens in a worker process: claim a run, simulate it, commit it. Imports no chart and no statistics library."""
+"""What happens to one run: it is claimed, simulated and committed. Imports no chart and no statistics library."""
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 import time
 import traceback
-from multiprocessing import parent_process
-from multiprocessing.queues import SimpleQueue
 from typing import Any
 
-from ksched.errors import KschedError
-from ksched.experiments.identity import SCHEMA_VERSION
+from ksched.errors import InputError, KschedError
+from ksched.experiments.identity import installed_ksched
 from ksched.experiments.run_spec import Outcome, Progress, RunOutput, RunSpec, Simulate
 from ksched.experiments.store import Claimed, ResultStore
+from ksched.result_directory import SCHEMA_VERSION
 
 try:
     import resource
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
-
-_REPORT_EVERY_S = 0.2
-_queue: SimpleQueue[tuple[str, int, int]] | None = None
-
-
-def start_worker(queue: SimpleQueue[tuple[str, int, int]]) -> None:
-    """Initialise a pool process: progress goes to ``queue``, Ctrl-C is the parent's business."""
-    global _queue
-    _queue = queue
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-
-
-def _die_with_parent() -> None:
-    # A pool process whose parent was killed waits for work for ever; what it was computing can be computed again.
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def work_in_pool(spec: RunSpec, store: ResultStore, simulate: Simulate) -> Outcome:
-    """:func:`work` with progress sent to the parent."""
-    last = 0.0
-
-    def progress(done: int, total: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if _queue is not None and now - last >= _REPORT_EVERY_S:
-            last = now
-            _queue.put((spec.run_id, done, total))
-
-    return work(spec, store, simulate, progress)
 
 
 def work(spec: RunSpec, store: ResultStore, simulate: Simulate, progress: Progress) -> Outcome:
@@ -69,16 +32,31 @@ def work(spec: RunSpec, store: ResultStore, simulate: Simulate, progress: Progre
 def _run(spec: RunSpec, store: ResultStore, simulate: Simulate, progress: Progress) -> Outcome:
     wall, cpu = time.perf_counter(), time.process_time()
     try:
+        _check_same_ksched(spec)
         output = simulate(spec, progress)
     except Exception as error:
         message = describe(error)
-        facts = {**_facts(spec), "status": "failed", "error": message}
-        store.commit_failure(spec.run_id, facts, "".join(traceback.format_exception(error)))
+        record_failure(spec, store, message, "".join(traceback.format_exception(error)))
         return Outcome(spec.run_id, "failed", message, time.perf_counter() - wall)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     store.commit(spec.run_id, _finished_facts(spec, output), output.tables)
     store.write_timing(spec.run_id, _timing(output, wall, cpu))
     return Outcome(spec.run_id, "done", seconds=wall)
+
+
+def record_failure(spec: RunSpec, store: ResultStore, message: str, details: str) -> None:
+    """Leave a record of a run that failed, with its traceback or whatever else is known of it."""
+    store.commit_failure(spec.run_id, {**_facts(spec), "status": "failed", "error": message}, details)
+
+
+def _check_same_ksched(spec: RunSpec) -> None:
+    """A run's id names the ksched that planned it; another one must not compute it."""
+    if spec.ksched and spec.ksched != installed_ksched():
+        raise InputError(
+            "ksched itself changed after the experiment was started, or this worker has another version of it "
+            f"({installed_ksched()['version']}, planned with {spec.ksched['version']})",
+            hint="start the experiment again, with the same ksched in all workers",
+        )
 
 
 def _facts(spec: RunSpec) -> dict[str, Any]:
@@ -89,6 +67,8 @@ def _facts(spec: RunSpec) -> dict[str, Any]:
         "seed": spec.seed,
         "trace": spec.trace,
         "config": spec.config,
+        "plugins": spec.plugin_hashes,
+        "ksched": spec.ksched,
     }
 
 

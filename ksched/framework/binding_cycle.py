@@ -6,6 +6,7 @@ framework/runtime/framework.go.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -26,9 +27,9 @@ _MAX_PERMIT_WAIT_S = 15 * 60
 class BindingCycle:
     """Reserve, Permit, PreBind, Bind and PostBind of one profile, in its order. ``plugins`` by name."""
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Profile, plugins: Mapping[str, Any] | None = None) -> None:
         self.profile = profile
-        self.plugins: dict[str, Any] = profile.instances()
+        self.plugins: dict[str, Any] = dict(plugins) if plugins is not None else profile.instances()
         self._at: dict[str, list[Any]] = {
             point: [self.plugins[enabled.plugin.name] for enabled in listed] for point, listed in profile.points.items()
         }

@@ -12,7 +12,7 @@ from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic.alias_generators import to_camel
 
 from ksched.errors import InputError, invalid
-from ksched.objects.yaml_text import load_documents
+from ksched.objects.yaml_text import load_documents, read_text
 
 API_VERSION = "kubescheduler.config.k8s.io/v1"
 KIND = "KubeSchedulerConfiguration"
@@ -37,14 +37,18 @@ class _Strict(BaseModel):
 
 
 class PluginEntry(_Strict):
-    """A plugin enabled or disabled at a point; ``weight`` only matters where it scores, 0 means 1."""
+    """A plugin enabled or disabled at a point, by ``name``: of an installed plugin, ``module:Class`` or
+    ``path/to/file.py:Class``, relative to the profile. ``weight`` only matters where it scores, 0 means 1.
+    """
 
     name: str
     weight: int = Field(default=0, ge=0, le=2**31 - 1)
 
 
 class PluginSet(_Strict):
-    """What a profile changes at one extension point; "*" under ``disabled`` clears the defaults."""
+    """What a profile changes at one extension point: ``enabled`` plugins come after the defaults, in this order; those
+    under ``disabled`` are taken out of the defaults, "*" takes out all.
+    """
 
     enabled: tuple[PluginEntry, ...] = ()
     disabled: tuple[PluginEntry, ...] = ()
@@ -78,7 +82,7 @@ class Plugins(_Strict):
 
 
 class PluginConfig(_Strict):
-    """Arguments of one plugin."""
+    """Arguments of one plugin: ``args`` as its own model says, ``name`` the plugin's own, wherever its file is."""
 
     name: str
     args: dict[str, Any] = {}
@@ -91,7 +95,11 @@ class PluginConfig(_Strict):
 
 
 class ProfileSpec(_Strict):
-    """One entry of ``profiles``, as written."""
+    """One entry of ``profiles``, as written.
+
+    ``schedulerName``: pods whose spec says so are placed by this profile. ``percentageOfNodesToScore``: over that of
+    the whole file. ``pluginConfig``: arguments, one entry a plugin.
+    """
 
     scheduler_name: str = "default-scheduler"
     percentage_of_nodes_to_score: int | None = Field(default=None, ge=0, le=100)
@@ -100,7 +108,9 @@ class ProfileSpec(_Strict):
 
 
 class ManagedResource(_Strict):
-    """An extended resource only the extender knows about; NodeResourcesFit leaves it alone if so asked."""
+    """An extended resource by ``name`` that only the extender knows about; with ``ignoredByScheduler``
+    NodeResourcesFit leaves it alone.
+    """
 
     name: str
     ignored_by_scheduler: bool = False
@@ -117,7 +127,10 @@ class ExtenderSpec(_Strict):
     """A webhook beside the plugins (upstream: Extender in config/v1/types.go; extenders.py says how it is asked).
 
     ``urlPrefix`` is ``http://host:port/path`` or ``python:module:function``. ``httpTimeout`` as Go writes durations;
-    0 means 5 s.
+    0 means 5 s. ``filterVerb``, ``prioritizeVerb`` and ``bindVerb`` are put behind the prefix; an empty one is not
+    asked. ``weight`` multiplies what it prioritises. ``nodeCacheCapable``: it is told names of nodes, not nodes.
+    ``ignorable``: a pod can be placed when it does not answer. ``managedResources``: it is asked about pods that name
+    one of them only. ``preemptVerb``, ``enableHTTPS`` and ``tlsConfig`` are refused: there is no support for them.
     """
 
     url_prefix: str
@@ -168,7 +181,14 @@ def _seconds(text: str) -> float:
 
 
 class ConfigurationSpec(_Strict):
-    """The whole file, as written."""
+    """The whole file, as written.
+
+    ``apiVersion`` and ``kind`` must be what their defaults are. ``percentageOfNodesToScore``: the search ends when that
+    share of the nodes was found feasible; 0 is upstream's adaptive sampling, upstream's own default.
+    ``podInitialBackoffSeconds``, ``podMaxBackoffSeconds``: wait of a pod that could not be placed, doubled each time.
+    Read and without effect here: ``parallelism``, ``leaderElection``, ``clientConnection``, ``enableProfiling``,
+    ``enableContentionProfiling``, ``delayCacheUntilActive``.
+    """
 
     api_version: str = API_VERSION
     kind: str = KIND
@@ -231,13 +251,7 @@ def parse(data: Any, *, where: str | None) -> ConfigurationSpec:
 
 def read(path: Path) -> ConfigurationSpec:
     """Read a configuration file; InputError names file, line and key."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot read the scheduler configuration: {error.strerror}", where=str(path)) from None
-    except UnicodeDecodeError:
-        raise InputError("the scheduler configuration is not UTF-8 text", where=str(path)) from None
-    documents = load_documents(text, where=str(path))
+    documents = load_documents(read_text(path, "scheduler configuration"), where=str(path))
     if len(documents) != 1:
         raise InputError(f"expected one {KIND}, found {len(documents)} documents", where=str(path))
     return parse(documents[0].data, where=str(path))

@@ -7,7 +7,7 @@ Upstream: pkg/scheduler/schedule_one.go and framework/runtime/framework.go.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -56,7 +56,8 @@ _MEMORIES = 8
 class Framework(BindingCycle):
     """The plugins of one profile and their caches over one table.
 
-    ``seed`` keys every draw. ``tie_break`` says how one of several best nodes is chosen. One instance serves one run.
+    ``seed`` keys every draw. ``tie_break`` says how one of several best nodes is chosen. ``plugins`` are instances by
+    name where they are not to be made anew. One framework serves one run.
     """
 
     def __init__(
@@ -69,8 +70,9 @@ class Framework(BindingCycle):
         objects: Listers | None = None,
         nominator: Nominator | None = None,
         order: NodeOrder | None = None,
+        plugins: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(profile)
+        super().__init__(profile, plugins)
         self.table = table
         self.seed = seed
         self.tie_break = tie_break

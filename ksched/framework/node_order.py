@@ -60,6 +60,14 @@ class NodeOrder:
         if self._table.n:
             self.start = (self.start + looked_at) % self._table.n
 
+    def copy(self) -> NodeOrder:
+        """The same order over the same table, going its own way from here on."""
+        other = NodeOrder(self._table)
+        other.start = self.start
+        other._zones = {zone: dict(nodes) for zone, nodes in self._zones.items()}
+        other._zone_of = dict(self._zone_of)
+        return other
+
     def _follow(self) -> None:
         """Take over what happened to nodes since; a node that left or changed zones loses its place."""
         nodes, index = self._table.nodes, self._table.index

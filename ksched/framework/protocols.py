@@ -5,7 +5,8 @@ framework looks at which methods exist. These protocols are the specification; t
 kube-scheduler's (upstream: pkg/scheduler/framework/interface.go), the arrays are ours.
 
 The constructor takes the validated ``Args`` if the class has a pydantic model of that name, and nothing otherwise; it
-should only store them. One instance is made per run and profile, so state in ``self`` lives and dies with a run.
+should only store them. One instance is made per run and profile, so state in ``self`` lives and dies with a run; it
+must bear ``copy.deepcopy``, because explanations and what-ifs of a run ask a copy.
 
 Arrays have one entry per row of the ``nodes`` they were given. ``node_local = True`` promises that a row's result
 depends on that row and on the pod's signature alone; such a plugin's results are cached, and its pod and cycle refuse
@@ -109,6 +110,17 @@ class FilterPlugin(Protocol):
     """Which of ``nodes`` (the rows PreFilter left) cannot run the pod, and why; judged by ``nodes``, not by memory."""
 
     def filter(self, cycle: Cycle, pod: PodView, nodes: NodeView) -> FilterResult: ...
+
+
+@runtime_checkable
+class RemedyPlugin(Protocol):
+    """What would have to change for the pod to pass this plugin's Filter on ``node``, one row that it rejects.
+
+    Asked for explanations only, after ``filter`` in the same cycle. A list of sentences with the numbers and names
+    somebody needs to act: what is missing, which key, which value. Empty: nothing better than the filter's reason.
+    """
+
+    def remedy(self, cycle: Cycle, pod: PodView, node: NodeView) -> Sequence[str]: ...
 
 
 @dataclass(frozen=True, slots=True)

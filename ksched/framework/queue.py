@@ -8,7 +8,7 @@ argument, in ns; :meth:`next_wakeup` says when something would move by time alon
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -331,6 +331,16 @@ class SchedulingQueue:
     def has_active(self) -> bool:
         """Whether :meth:`pop` would return a pod."""
         return len(self._active) > 0
+
+    def waiting(self) -> Iterator[tuple[str, QueuedPod]]:
+        """Every pod that waits, next first, with where: active, backoff, unschedulable or gated."""
+        places = (
+            ("active", self._active.pods()),
+            ("backoff", self._backoff.pods()),
+            ("unschedulable", self._parked.pods()),
+            ("gated", self._gated.pods()),
+        )
+        return ((name, queued) for name, pods in places for queued in pods)
 
     def active(self) -> list[PodView]:
         """Pods in the active queue, next first."""

@@ -114,6 +114,12 @@ def find(reference: str, *, base: Path | None = None, where: str | None = None) 
     return PluginClass(_checked_name(cls, reference, where), cls, reference)
 
 
+def of_class(cls: type) -> PluginClass:
+    """A plugin class somebody holds in hand, checked as if it had been found."""
+    reference = f"{cls.__module__}:{cls.__qualname__}"
+    return PluginClass(_checked_name(cls, reference, None), cls, reference)
+
+
 def _checked_name(cls: type, reference: str, where: str | None) -> str:
     name = getattr(cls, "name", None)
     if not isinstance(name, str) or not name:

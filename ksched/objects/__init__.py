@@ -67,6 +67,7 @@ from .resources import (
     is_sidecar,
     pod_nonzero_requests,
     pod_requests,
+    shown,
 )
 from .scheduling import Lease, LeaseSpec, PriorityClass
 from .selectors import (
@@ -234,6 +235,7 @@ __all__ = [
     "pod_requests",
     "read_manifests",
     "requirement_matches",
+    "shown",
     "term_matches",
     "tolerates",
     "validate",

@@ -21,7 +21,7 @@ from .base import KubeModel, json_names
 from .kinds import KINDS
 from .meta import KubeObject
 from .paths import dotted
-from .yaml_text import Document, dump, load_documents
+from .yaml_text import Document, dump, load_documents, read_text
 
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 
@@ -80,17 +80,7 @@ def _texts(source: str | os.PathLike[str], where: str | None) -> Iterator[tuple[
     else:
         files = [path]
     for file in files:
-        yield _read(file), str(file)
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"the file is not UTF-8 text (byte {error.start})", where=str(file)) from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot read the manifest: {reason}", where=str(file)) from None
+        yield read_text(file, "manifest"), str(file)
 
 
 def _items(document: Document) -> Iterator[tuple[Any, tuple[str | int, ...]]]:

@@ -41,6 +41,17 @@ def amounts(resources: Mapping[str, Quantity]) -> dict[str, int]:
     return {name: amount(name, resources[name]) for name in sorted(resources)}
 
 
+def shown(resource: str, value: int) -> str:
+    """An amount as people write it: 1500 of cpu is "1500m", 3 * 2**30 of memory "3Gi"; see :func:`amount`."""
+    if resource == CPU:
+        return f"{value}m"
+    if resource in (MEMORY, EPHEMERAL_STORAGE):
+        for unit, size in (("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10)):
+            if value and value % size == 0:
+                return f"{value // size}{unit}"
+    return str(value)
+
+
 def is_sidecar(container: Container) -> bool:
     """Whether an init container is a restartable one, which keeps running beside the containers."""
     return container.restart_policy == "Always"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import yaml
@@ -112,6 +113,20 @@ def _place(where: str | None, line: int) -> str:
     return f"{where}:{line + 1}" if where else f"line {line + 1}"
 
 
+def read_text(path: Path, what: str) -> str:
+    """The text of a file, UTF-8 with or without a byte order mark.
+
+    InputError when it cannot be read or is no text; ``what`` says in the message what it should have been ("manifest").
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"the {what} is not UTF-8 text (byte {error.start})", where=str(path)) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"cannot read the {what}: {reason}", where=str(path)) from None
+
+
 def load_documents(text: str, where: str | None = None) -> list[Document]:
     """The documents of ``text``, YAML (one or several) or JSON; empty ones are left out.
 
@@ -125,7 +140,7 @@ def load_documents(text: str, where: str | None = None) -> list[Document]:
         _refuse_depth(text, where)
         return list(_from_yaml(text, where))
     except yaml.YAMLError as error:
-        raise _malformed(error, text, where) from None
+        raise malformed(error, text, where) from None
     except RecursionError:
         raise _too_deep(where) from None
 
@@ -295,7 +310,8 @@ def _error(node: yaml.Node, problem: str) -> yaml.YAMLError:
     return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
 
 
-def _malformed(error: yaml.YAMLError, text: str, where: str | None) -> InputError:
+def malformed(error: yaml.YAMLError, text: str, where: str | None) -> InputError:
+    """What to tell a user about a syntax error: the problem, its line, and that line."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error).splitlines()[0]
     if mark is None:

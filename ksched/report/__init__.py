@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ksched.report.comparison import Comparison, compare
-    from ksched.report.metrics import Metric, all_metrics, metric
-    from ksched.report.results import Results, Run, RunTables, open_results
+    from ksched.report.metrics import Metric, all_metrics, find_metric, metric
+    from ksched.report.opening import open_results
+    from ksched.report.results import Results, Run, RunTables
     from ksched.report.statistics import PairedDifference, holm, paired_difference
     from ksched.report.terminal import comparison_table
     from ksched.report.write import write_report
@@ -33,6 +34,7 @@ __all__ = [
     "all_metrics",
     "compare",
     "comparison_table",
+    "find_metric",
     "holm",
     "metric",
     "open_results",
@@ -51,9 +53,10 @@ _HOME = {
     "all_metrics": "metrics",
     "compare": "comparison",
     "comparison_table": "terminal",
+    "find_metric": "metrics",
     "holm": "statistics",
     "metric": "metrics",
-    "open_results": "results",
+    "open_results": "opening",
     "paired_difference": "statistics",
     "write_report": "write",
 }

@@ -8,7 +8,7 @@ What is left, without the seed, is the workload group; one table row is (policy,
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -17,22 +17,35 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ksched.errors import InputError, nearest
+from ksched.errors import InputError, PluginError
 from ksched.report import statistics
-from ksched.report.diagnosis import Fingerprint, fingerprint, moved_share
-from ksched.report.metrics import Metric, all_metrics
-from ksched.report.results import POLICY_AXIS, SEED_AXIS, Results, Run, RunTables, natural_key
+from ksched.report.collection import Collected, collect
+from ksched.report.diagnosis import Fingerprint
+from ksched.report.grid import Grid, baseline_of
+from ksched.report.metrics import Function, Metric, all_metrics, find_metric
+from ksched.report.numbers import scale
+from ksched.report.primary import Key, by_pressure, default_primary, find_name, named_primary
+from ksched.report.results import SEED_AXIS, Results
 
 SIGNIFICANT = 0.05
 """Family-wise error rate: a difference counts when its Holm-corrected p is below this."""
+SKEWED = 1.0
+"""From this skewness of the differences on (of at least SKEWED_FROM of them) t is too short, and a note says so."""
+SKEWED_FROM = 5
+PRIMARY, SECONDARY = "primary", "secondary"
 
 COLUMNS = [
     "policy", "workload", "metric", "part", "title", "unit", "better",
     "value", "baseline", "diff", "lo", "hi", "relative", "relative_lo", "relative_hi",
-    "effect", "p", "p_wilcoxon", "p_holm", "n", "method", "verdict", "note",
+    "effect", "rank_biserial", "p", "p_wilcoxon", "p_permutation", "p_holm", "n", "method", "family", "verdict", "note",
 ]  # fmt: skip
+PAIR_COLUMNS = ["policy", "workload", "seed", "metric", "part", "value", "baseline", "diff"]
+OVERLAP_COLUMNS = [
+    "policy", "workload", "seed", "common", "moved",
+    "scheduled_here_only", "scheduled_there_only", "finished_here_only", "finished_there_only",
+]  # fmt: skip
+KEYS = ["policy", "workload", "metric", "part"]
 
-_POD_KEY = ["workload", "index", "incarnation"]
 _COMMON_NOTE = {"t_scheduled_us": "scheduled", "t_finished_us": "finished", "t_running_us": "started"}
 
 
@@ -42,12 +55,19 @@ class Comparison:
 
     ``frame``: one row per (policy, workload, metric, part), without the baseline's own rows. ``value`` and
     ``baseline`` are means over the pairs, ``diff`` the mean paired difference with its 95 % interval ``lo``, ``hi``;
-    ``relative*`` the same in percent of the baseline's mean; ``effect`` Hedges' g of the paired differences;
-    ``p_holm`` corrected over all metrics of that policy on that workload; ``verdict`` one of better, worse
+    ``relative*`` the same in percent of the baseline's mean, with Fieller's interval; ``effect`` Hedges' g of the
+    paired differences, ``rank_biserial`` its counterpart on ranks; ``p`` of the t test, ``p_wilcoxon`` and
+    ``p_permutation`` beside it; ``family`` "primary" for the metrics of ``primary``, else "secondary"; ``p_holm``
+    corrected over the primary metrics of that policy on that workload, NaN for others; ``verdict`` one of better, worse
     (significant), higher, lower (significant, of a metric that is no merit), undecided, equal (in every pair),
-    untested (too few replicates).
-    ``per_run``: policy, workload, seed, run_id, metric, part, value of every run. ``overlap``: per pair, how many pods
-    landed on another node than under the baseline. ``censoring``: per run, pods created, never scheduled, unfinished.
+    untested (too few replicates), exploratory (a secondary metric: its interval is shown, nothing is claimed).
+    ``pairs``: the pairs behind it, one row each. ``per_run``: policy, workload, seed, run_id, metric, part, value of
+    every run. ``overlap``: per pair, how many pods landed on another node than under the baseline, and how many were
+    scheduled or finished under one of the two only (``here`` the policy, ``there`` the baseline). ``censoring``: per
+    run, pods created, never scheduled (with their share of the demand, 0..1), unfinished.
+    ``failed_metrics``: metrics left out because they failed on some run, with the first failure. ``primary``: (metric,
+    part) of the family that is tested, ``declared`` by the experiment file or by default. ``cells``: (policy,
+    workload) -> its axes without the seed.
     """
 
     results: Results
@@ -58,11 +78,16 @@ class Comparison:
     seeds: tuple[str, ...]
     metrics: Mapping[str, Metric]
     frame: pd.DataFrame
+    pairs: pd.DataFrame
     per_run: pd.DataFrame
     overlap: pd.DataFrame
     censoring: pd.DataFrame
     fingerprints: Mapping[str, tuple[Fingerprint, ...]] = field(repr=False)
     unpaired: tuple[str, ...] = ()
+    failed_metrics: Mapping[str, PluginError] = field(default_factory=dict)
+    primary: tuple[Key, ...] = ()
+    declared: bool = False
+    cells: Mapping[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)
 
     @cached_property
     def _rows(self) -> dict[tuple[str, str, str, str], dict[str, Any]]:
@@ -71,8 +96,16 @@ class Comparison:
 
     @cached_property
     def _means(self) -> dict[tuple[str, str, str, str], float]:
-        rows = self.summary()[["policy", "workload", "metric", "part", "mean"]]
+        rows = self.summary()[[*KEYS, "mean"]]
         return {(p, w, m, part): float(mean) for p, w, m, part, mean in rows.itertuples(index=False)}
+
+    @cached_property
+    def _differences(self) -> dict[tuple[str, str, str, str], dict[str, float]]:
+        found: dict[tuple[str, str, str, str], dict[str, float]] = {}
+        columns = self.pairs[[*KEYS, "seed", "diff"]]
+        for policy, workload, metric, part, seed, diff in columns.itertuples(index=False):
+            found.setdefault((policy, workload, metric, part), {})[seed] = float(diff)
+        return found
 
     def row(self, policy: str, workload: str, metric: str, part: str = "") -> dict[str, Any] | None:
         """One row of ``frame``; None for the baseline itself and for what is not defined."""
@@ -82,11 +115,14 @@ class Comparison:
         """A policy's own mean over its seeds; NaN where not defined."""
         return self._means.get((policy, workload, metric, part), math.nan)
 
+    def differences(self, policy: str, workload: str, metric: str, part: str = "") -> dict[str, float]:
+        """Seed -> difference to the baseline; empty where there is no pair."""
+        return self._differences.get((policy, workload, metric, part), {})
+
     def summary(self) -> pd.DataFrame:
         """Mean, standard deviation, minimum and maximum over seeds per (policy, workload, metric, part)."""
         defined = self.per_run.dropna(subset=["value"])
-        keys = ["policy", "workload", "metric", "part"]
-        grouped = defined.groupby(keys, sort=False)["value"]
+        grouped = defined.groupby(KEYS, sort=False)["value"]
         return grouped.agg(n="count", mean="mean", sd="std", min="min", max="max").reset_index()
 
 
@@ -94,20 +130,29 @@ def compare(
     results: Results,
     *,
     baseline: str | Mapping[str, str] | None = None,
-    metrics: Iterable[Metric] = (),
+    metrics: Iterable[Metric | Function] = (),
+    primary: Iterable[str] | None = None,
 ) -> Comparison:
     """Compare every policy with the baseline.
 
     ``baseline``: a policy's name, or axis -> value name; by default what the experiment file says, else its first
-    policy. ``metrics``: a user's own, beside the built-in and installed ones. Raises InputError for an unknown axis or
-    value, PluginError for a metric that fails.
+    policy. ``metrics``: a user's own, beside the built-in and installed ones and those the experiment file names.
+    ``primary``: names of the metrics that are tested as one family (default: what the experiment file declares, else
+    ksched.report.primary.default_primary). A metric that fails on a run is left out and named in ``failed_metrics``.
+    Raises InputError for an unknown axis or value, for a metric that cannot be loaded and for an unknown primary one.
     """
-    reference = _baseline(results, baseline)
-    grid = _Grid(results, reference)
-    known = all_metrics(metrics)
-    collected = _collect(grid, known)
-    parts = _parts(collected.values, known)
-    frame = _frame(grid, known, parts, collected)
+    reference = baseline_of(results, baseline)
+    grid = Grid(results, reference)
+    everything = metrics_of(results, metrics)
+    declared = list(primary) if primary is not None else declared_primary(results)
+    for name in declared:
+        find_name(name, everything, where=_where(results, "primary"))
+    collected = collect(grid, everything)
+    known = {name: metric for name, metric in everything.items() if name not in collected.failures}
+    parts = _parts(collected, known)
+    pairs = _pairs(grid, known, parts, collected)
+    per_run = _per_run(known, parts, collected)
+    family = _family(results, grid, everything, parts, per_run, declared)
     return Comparison(
         results=results,
         compared=tuple(reference),
@@ -116,214 +161,81 @@ def compare(
         workloads=grid.workloads,
         seeds=results.axes.get(SEED_AXIS, ()),
         metrics=known,
-        frame=frame,
-        per_run=_per_run(grid, parts, collected),
-        overlap=pd.DataFrame(collected.overlap, columns=["policy", "workload", "pair", "common", "moved"]),
+        frame=_frame(known, pairs, collected, set(family)),
+        pairs=pairs,
+        per_run=per_run,
+        overlap=pd.DataFrame(collected.overlap, columns=OVERLAP_COLUMNS),
         censoring=pd.DataFrame(collected.censoring),
         fingerprints=collected.fingerprints,
         unpaired=tuple(grid.unpaired()),
+        failed_metrics=collected.failures,
+        primary=tuple(family),
+        declared=bool(declared),
+        cells=grid.cells,
     )
 
 
-def _baseline(results: Results, given: str | Mapping[str, str] | None) -> dict[str, str]:
-    """The baseline as axis -> value name, checked against the axes that ran."""
-    axes = results.axes
-    if given is None:
-        given = results.experiment.get("baseline") or results.plan.get("baseline") or _default_baseline(axes)
-    if isinstance(given, str):
-        axis = POLICY_AXIS if POLICY_AXIS in axes else next(iter(_default_baseline(axes)))
-        given = {axis: given}
-    chosen = {str(name): str(value) for name, value in given.items()}
-    for name, value in chosen.items():
-        if name not in axes or name == SEED_AXIS:
-            raise InputError(
-                f"the baseline names the axis {name!r}, which is not one of {', '.join(axes)}",
-                where=str(results.directory),
-            )
-        if value not in axes[name]:
-            guess = nearest(value, axes[name])
-            raise InputError(
-                f"no finished run has {name}={value}, so it cannot be the baseline",
-                where=str(results.directory),
-                hint=f"did you mean {guess!r}?" if guess else f"there are: {', '.join(axes[name])}",
-            )
-    return chosen
+def metric_pairs(results: Results, known: Mapping[str, Metric]) -> pd.DataFrame:
+    """The pairs (``Comparison.pairs``) of some metrics against the experiment's own baseline, and nothing else. Raises
+    PluginError when a metric fails."""
+    grid = Grid(results, baseline_of(results, None))
+    collected = collect(grid, known)
+    for failure in collected.failures.values():
+        raise failure
+    return _pairs(grid, known, _parts(collected, known), collected)
 
 
-def _default_baseline(axes: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    if len(axes.get(POLICY_AXIS, ())) > 1:
-        return {POLICY_AXIS: axes[POLICY_AXIS][0]}
-    varied = [name for name, values in axes.items() if len(values) > 1 and name != SEED_AXIS]
-    name = varied[0] if len(varied) == 1 else POLICY_AXIS if POLICY_AXIS in axes else next(iter(axes))
-    return {name: axes[name][0]}
+def metrics_of(results: Results, more: Iterable[Metric | Function] = ()) -> dict[str, Metric]:
+    """Every metric a comparison of these results has: built-in, installed, named in the experiment file, ``more``."""
+    return all_metrics([*_named_metrics(results), *more])
 
 
-class _Grid:
-    """The finished runs arranged as workload -> pair -> policy."""
-
-    def __init__(self, results: Results, reference: Mapping[str, str]) -> None:
-        axes = results.axes
-        self.reference = reference
-        self.baseline = _joined(reference, list(reference))
-        rest = [name for name in axes if name not in reference and name != SEED_AXIS]
-        self._shown = [name for name in rest if len(axes[name]) > 1] or [n for n in rest if n == "trace"]
-        self.pairs: dict[str, dict[str, dict[str, Run]]] = {}
-        policies: dict[str, tuple[Any, ...]] = {}
-        order: dict[str, tuple[Any, ...]] = {}
-        for run in results.finished:
-            policy = _joined(run.axes, list(reference))
-            workload = _joined(run.axes, self._shown) or "workload"
-            policies[policy] = _rank(run.axes, list(reference), axes)
-            order[workload] = _rank(run.axes, self._shown, axes)
-            pair = run.axes.get(SEED_AXIS, str(run.seed))
-            self.pairs.setdefault(workload, {}).setdefault(pair, {})[policy] = run
-        others = sorted((p for p in policies if p != self.baseline), key=lambda p: policies[p])
-        self.policies = (self.baseline, *others) if self.baseline in policies else tuple(others)
-        self.workloads = tuple(sorted(order, key=lambda w: order[w]))
-
-    def of(self, workload: str) -> list[tuple[str, dict[str, Run]]]:
-        """(pair, policy -> run) of a workload, by seed."""
-        return sorted(self.pairs[workload].items(), key=lambda item: natural_key(item[0]))
-
-    def unpaired(self) -> list[str]:
-        """What the comparison had to leave out, in words."""
-        lost = []
-        for workload in self.workloads:
-            for pair, runs in self.of(workload):
-                missing = [p for p in self.policies if p not in runs]
-                if self.baseline in missing:
-                    lost.append(f"{workload}, seed {pair}: the baseline has no finished run, nothing was compared")
-                elif missing:
-                    lost.append(f"{workload}, seed {pair}: no finished run of {', '.join(missing)}")
-        return lost
+def declared_primary(results: Results) -> list[str]:
+    """The names under ``primary:`` in the experiment file; empty when there are none."""
+    declared = results.experiment.get("primary") or []
+    if not isinstance(declared, list):
+        raise InputError("expected a list of metrics", where=_where(results, "primary"))
+    return [str(name) for name in declared]
 
 
-def _joined(axes: Mapping[str, str], names: Sequence[str]) -> str:
-    if len(names) == 1:
-        return axes.get(names[0], "-")
-    plain = (POLICY_AXIS, "trace", "cluster")
-    return ", ".join(axes.get(n, "-") if n in plain else f"{n} {axes.get(n, '-')}" for n in names)
+def _where(results: Results, key: str) -> str:
+    return f"{results.directory / 'experiment.yaml'}: {key}"
 
 
-def _rank(axes: Mapping[str, str], names: Sequence[str], known: Mapping[str, Sequence[str]]) -> tuple[int, ...]:
-    return tuple(known[n].index(axes[n]) if n in axes else -1 for n in names)
-
-
-@dataclass
-class _Collected:
-    """What one pass over all runs leaves in memory: scalars, never tables."""
-
-    # (workload, pair, policy) -> metric -> part -> value
-    values: dict[tuple[str, str, str], dict[str, dict[str, float]]] = field(default_factory=dict)
-    # the same for metrics on common pods: (workload, pair, policy) -> metric -> part -> (value, baseline)
-    common: dict[tuple[str, str, str], dict[str, dict[str, tuple[float, float]]]] = field(default_factory=dict)
-    # (workload, policy, column) -> [(common pods, pods of either)]
-    common_pods: dict[tuple[str, str, str], list[tuple[int, int]]] = field(default_factory=dict)
-    run_ids: dict[tuple[str, str, str], str] = field(default_factory=dict)
-    overlap: list[tuple[str, str, str, int, int]] = field(default_factory=list)
-    censoring: list[dict[str, Any]] = field(default_factory=list)
-    fingerprints: dict[str, tuple[Fingerprint, ...]] = field(default_factory=dict)
-
-
-def _collect(grid: _Grid, known: Mapping[str, Metric]) -> _Collected:
-    """One pass over the runs, one pair at a time, so that memory does not grow with the number of runs."""
-    collected = _Collected()
-    for workload in grid.workloads:
-        prints = []
-        for pair, runs in grid.of(workload):
-            reference = RunTables(runs[grid.baseline]) if grid.baseline in runs else None
-            for policy in grid.policies:
-                if policy not in runs:
-                    continue
-                tables = reference if reference and policy == grid.baseline else RunTables(runs[policy])
-                key = (workload, pair, policy)
-                collected.run_ids[key] = tables.run.run_id
-                collected.values[key] = {name: metric(tables) for name, metric in known.items()}
-                collected.censoring.append(_censoring(policy, workload, pair, tables))
-                if policy == grid.baseline:
-                    prints.append(fingerprint(tables))
-                elif reference is not None:
-                    _collect_common(collected, key, tables, reference, known)
-        collected.fingerprints[workload] = tuple(prints)
-    return collected
-
-
-def _censoring(policy: str, workload: str, pair: str, tables: RunTables) -> dict[str, Any]:
-    pods = tables.pods
-    return {
-        "policy": policy,
-        "workload": workload,
-        "pair": pair,
-        "created": len(pods),
-        "never_scheduled": int(pods["t_scheduled_us"].isna().sum()),
-        "unfinished": int(pods["censored"].sum()),
-        "horizon_s": tables.run.t_end_us / 1e6,
-    }
-
-
-def _collect_common(
-    collected: _Collected,
-    key: tuple[str, str, str],
-    tables: RunTables,
-    reference: RunTables,
+def _family(
+    results: Results,
+    grid: Grid,
     known: Mapping[str, Metric],
-) -> None:
-    workload, pair, policy = key
-    mine, theirs = _aligned(tables.pods, reference.pods)
-    common, moved = moved_share(tables.pods.iloc[mine], reference.pods.iloc[theirs])
-    collected.overlap.append((policy, workload, pair, common, moved))
-    limited: dict[str, tuple[RunTables, RunTables]] = {}
-    for metric in known.values():
-        column = metric.common
-        if column is None:
-            continue
-        if column not in limited:
-            limited[column] = _on_common(tables, reference, mine, theirs, column)
-            counts = (len(limited[column][0].pods), max(len(tables.pods), len(reference.pods)))
-            collected.common_pods.setdefault((workload, policy, column), []).append(counts)
-        value, base = (metric(side) for side in limited[column])
-        both = {part: (value[part], base[part]) for part in value if part in base}
-        collected.common.setdefault(key, {})[metric.name] = both
+    parts: Mapping[str, Sequence[str]],
+    per_run: pd.DataFrame,
+    declared: Sequence[str],
+) -> list[Key]:
+    """The primary metrics that have a value in some run, the most important first."""
+    if declared:
+        family = named_primary(declared, known, parts, where=_where(results, "primary"))
+    else:
+        timed = any(run.pending_time_meaningful for run in results.finished)
+        family = default_primary(by_pressure(per_run, grid.baseline), timed=timed)
+    rows = per_run.dropna(subset=["value"])
+    defined = set(zip(rows["metric"], rows["part"], strict=True))
+    return [key for key in family if key in defined]
 
 
-Rows = npt.NDArray[np.intp]
+def _named_metrics(results: Results) -> list[Metric]:
+    """The metrics the experiment file names; files among them are relative to where that file was."""
+    where = _where(results, "metrics")
+    named = results.experiment.get("metrics") or []
+    if not isinstance(named, list):
+        raise InputError("expected a list of module:function or path/to/file.py:function", where=where)
+    return [find_metric(str(reference), base=results.origin, where=where) for reference in named]
 
 
-def _aligned(pods: pd.DataFrame, reference: pd.DataFrame) -> tuple[Rows, Rows]:
-    """Row numbers of the pods that exist in both runs, in matching order; a pod is (workload, index, incarnation)."""
-    same = len(pods) == len(reference) and all(
-        np.array_equal(pods[c].to_numpy(), reference[c].to_numpy()) for c in _POD_KEY
-    )
-    if same:
-        rows = np.arange(len(pods), dtype=np.intp)
-        return rows, rows
-    left = pods[_POD_KEY].assign(mine=np.arange(len(pods)))
-    right = reference[_POD_KEY].assign(theirs=np.arange(len(reference)))
-    both = left.merge(right, on=_POD_KEY, how="inner")
-    return both["mine"].to_numpy(dtype=np.intp), both["theirs"].to_numpy(dtype=np.intp)
-
-
-def _on_common(
-    tables: RunTables, reference: RunTables, mine: Rows, theirs: Rows, column: str
-) -> tuple[RunTables, RunTables]:
-    happened = tables.pods[column].notna().to_numpy()[mine] & reference.pods[column].notna().to_numpy()[theirs]
-    return _with_rows(tables, mine[happened]), _with_rows(reference, theirs[happened])
-
-
-def _with_rows(tables: RunTables, rows: Rows) -> RunTables:
-    mask = np.zeros(len(tables.pods), dtype=bool)
-    mask[rows] = True
-    return tables.limited_to(mask)
-
-
-def _parts(
-    values: Mapping[tuple[str, str, str], Mapping[str, Mapping[str, float]]], known: Mapping[str, Metric]
-) -> dict[str, list[str]]:
+def _parts(collected: Collected, known: Mapping[str, Metric]) -> dict[str, list[str]]:
     """Metric -> its parts over all runs; counts by reason the largest first, others in order of appearance."""
     parts: dict[str, list[str]] = {}
     for name, metric in known.items():
         totals: dict[str, float] = {}
-        for by_metric in values.values():
+        for by_metric in collected.values.values():
             for part, value in by_metric[name].items():
                 totals[part] = totals.get(part, 0.0) + (0.0 if math.isnan(value) else abs(value))
         order = list(totals)
@@ -333,85 +245,107 @@ def _parts(
     return parts
 
 
-def _per_run(grid: _Grid, parts: Mapping[str, Sequence[str]], collected: _Collected) -> pd.DataFrame:
+def _per_run(known: Mapping[str, Metric], parts: Mapping[str, Sequence[str]], collected: Collected) -> pd.DataFrame:
     rows = [
-        (policy, workload, pair, collected.run_ids[workload, pair, policy], name, part, _value(by_metric, name, part))
-        for (workload, pair, policy), by_metric in collected.values.items()
-        for name in by_metric
+        (policy, workload, pair, run_id, name, part, collected.values[workload, pair, policy][name].get(part, math.nan))
+        for (workload, pair, policy), run_id in collected.run_ids.items()
+        for name in known
         for part in parts[name]
     ]
     return pd.DataFrame(rows, columns=["policy", "workload", "seed", "run_id", "metric", "part", "value"])
 
 
-def _value(by_metric: Mapping[str, Mapping[str, float]], name: str, part: str) -> float:
-    return by_metric[name].get(part, math.nan)
-
-
-def _frame(
-    grid: _Grid, known: Mapping[str, Metric], parts: Mapping[str, Sequence[str]], collected: _Collected
+def _pairs(
+    grid: Grid, known: Mapping[str, Metric], parts: Mapping[str, Sequence[str]], collected: Collected
 ) -> pd.DataFrame:
-    rows: list[dict[str, Any]] = []
-    for policy in grid.policies:
-        if policy == grid.baseline:
-            continue
+    rows: list[tuple[Any, ...]] = []
+    for policy in grid.policies[1:] if grid.baseline in grid.policies else ():
         for workload in grid.workloads:
-            found = (
-                _row(grid, policy, workload, metric, part, collected)
-                for metric in known.values()
-                for part in parts[metric.name]
-            )
-            family = [row for row in found if row is not None]
-            _correct(family)
-            rows += family
-    return pd.DataFrame(rows, columns=COLUMNS)
+            shared = [pair for pair, runs in grid.of(workload) if policy in runs and grid.baseline in runs]
+            for metric in known.values():
+                for part in parts[metric.name]:
+                    for pair in shared:
+                        value, base = _values(collected, metric, part, (workload, pair, policy), grid.baseline)
+                        rows.append((policy, workload, pair, metric.name, part, value, base, value - base))
+    return pd.DataFrame(rows, columns=PAIR_COLUMNS)
+
+
+def _values(
+    collected: Collected, metric: Metric, part: str, cell: tuple[str, str, str], baseline: str
+) -> tuple[float, float]:
+    """(the policy's value, the baseline's) of one pair; of common pods where the metric asks for them."""
+    if metric.common is not None:
+        return collected.common.get(cell, {}).get(metric.name, {}).get(part, (math.nan, math.nan))
+    workload, pair, _ = cell
+    default = metric.parts_default
+    base = collected.values[workload, pair, baseline]
+    return collected.values[cell][metric.name].get(part, default), base[metric.name].get(part, default)
+
+
+def _frame(known: Mapping[str, Metric], pairs: pd.DataFrame, collected: Collected, primary: Set[Key]) -> pd.DataFrame:
+    families: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for key, group in pairs.groupby(KEYS, sort=False):
+        policy, workload, name, part = (str(value) for value in key)
+        row = _row(policy, workload, known[name], part, group, collected)
+        if row is not None:
+            row["family"] = PRIMARY if (name, part) in primary else SECONDARY
+            families.setdefault((policy, workload), []).append(row)
+    for family in families.values():
+        _correct(family)
+    return pd.DataFrame([row for family in families.values() for row in family], columns=COLUMNS)
 
 
 def _correct(family: Sequence[dict[str, Any]]) -> None:
-    """Fill ``p_holm`` and ``verdict``. Metrics that restate each other (scheduled and unscheduled pods: differences
-    proportional pair by pair) are one test, and metrics equal in every pair are none."""
-    tests: dict[tuple[float, ...], float] = {row["shape"]: row["p"] for row in family if row["shape"]}
+    """Fill ``p_holm`` and ``verdict``. Only primary metrics are tested. Those that restate each other (scheduled and
+    unscheduled pods: differences proportional pair by pair) are one test, and those equal in every pair are none."""
+    primary = [row for row in family if row["family"] == PRIMARY]
+    tests: dict[tuple[float, ...], float] = {row["shape"]: row["p"] for row in primary if row["shape"]}
     adjusted = dict(zip(tests, statistics.holm(list(tests.values())), strict=True))
     for row in family:
-        row["p_holm"] = float(adjusted.get(row["shape"], row["p"]))
+        tested = row["family"] == PRIMARY
+        row["p_holm"] = float(adjusted.get(row["shape"], row["p"])) if tested else math.nan
         row["verdict"] = _verdict(row)
 
 
-def _shape(values: Sequence[float], base: Sequence[float]) -> tuple[float, ...]:
+def _shape(differences: Sequence[float]) -> tuple[float, ...]:
     """The differences scaled so that proportional ones are equal; all zero where there is no difference."""
-    d = np.nan_to_num(np.asarray(values) - np.asarray(base), nan=0.0)
+    d = np.nan_to_num(np.asarray(differences, dtype=np.float64), nan=0.0)
     largest = d[np.argmax(np.abs(d))] if len(d) else 0.0
     return tuple(np.round(d / largest, 9).tolist()) if largest else ()
 
 
 def _row(
-    grid: _Grid, policy: str, workload: str, metric: Metric, part: str, collected: _Collected
+    policy: str, workload: str, metric: Metric, part: str, pairs: pd.DataFrame, collected: Collected
 ) -> dict[str, Any] | None:
-    values, base = [], []
-    for pair, runs in grid.of(workload):
-        if policy not in runs or grid.baseline not in runs:
-            continue
-        key = (workload, pair, policy)
-        if metric.common is not None:
-            both = collected.common.get(key, {}).get(metric.name, {}).get(part, (math.nan, math.nan))
-            values.append(both[0])
-            base.append(both[1])
-        else:
-            default = metric.parts_default
-            values.append(collected.values[key][metric.name].get(part, default))
-            base.append(collected.values[workload, pair, grid.baseline][metric.name].get(part, default))
-    found = statistics.paired_difference(values, base, key=f"{policy}\0{workload}\0{metric.name}\0{part}")
+    key = f"{policy}\0{workload}\0{metric.name}\0{part}"
+    found = statistics.paired_difference(pairs["value"].to_numpy(), pairs["baseline"].to_numpy(), key=key)
     if found.n == 0:
         return None
-    pods = collected.common_pods.get((workload, policy, str(metric.common)))
-    scale = 100 / abs(found.baseline) if found.baseline != 0 else math.nan
+    pods = collected.common_pods.get((workload, policy, str(metric.common), metric.whole_jobs))
+    relative = statistics.relative_difference(pairs["value"].to_numpy(), pairs["baseline"].to_numpy())
+    notes = [*_notes(found, len(pairs), metric, pods), *_skew_note(found, pairs["diff"].to_numpy(), metric.unit, key)]
     return {
         "policy": policy, "workload": workload, "metric": metric.name, "part": part,
         "title": metric.label(part), "unit": metric.unit, "better": metric.better,
         "value": found.value, "baseline": found.baseline, "diff": found.difference, "lo": found.low, "hi": found.high,
-        "relative": found.difference * scale, "relative_lo": found.low * scale, "relative_hi": found.high * scale,
-        "effect": found.effect, "p": found.p, "p_wilcoxon": found.p_wilcoxon, "n": found.n, "method": found.method,
-        "note": "; ".join(_notes(found, len(values), metric, pods)), "shape": _shape(values, base),
+        "relative": relative[0], "relative_lo": relative[1], "relative_hi": relative[2],
+        "effect": found.effect, "rank_biserial": found.rank_biserial,
+        "p": found.p, "p_wilcoxon": found.p_wilcoxon, "p_permutation": found.p_permutation,
+        "n": found.n, "method": found.method, "note": "; ".join(notes), "shape": _shape(pairs["diff"].tolist()),
     }  # fmt: skip
+
+
+def _skew_note(
+    found: statistics.PairedDifference, differences: npt.NDArray[np.float64], unit: str, key: str
+) -> Iterable[str]:
+    """The studentised interval beside the other one where differences are skewed: it keeps its promise better."""
+    d = differences[np.isfinite(differences)]
+    if math.isnan(found.low) or len(d) < SKEWED_FROM or abs(statistics.skewness(d)) < SKEWED:
+        return
+    low, high = statistics.studentised_interval(d, key=key)
+    if math.isfinite(low) and math.isfinite(high):
+        shown = scale(unit, found.value, found.baseline)
+        yield f"skewed differences: the studentised interval is {shown.interval(low, high)}{shown.suffix}"
 
 
 def _notes(
@@ -427,14 +361,15 @@ def _notes(
         kept, of = (sum(counts) / len(common) for counts in zip(*common, strict=True))
         if kept < of:
             verb = _COMMON_NOTE.get(str(metric.common), f"with {metric.common}")
-            yield f"over the {kept:,.0f} of {of:,.0f} pods {verb} under both"
+            jobs = " of jobs that are whole" if metric.whole_jobs else ""
+            yield f"over the {kept:,.0f} of {of:,.0f} pods{jobs} {verb} under both"
 
 
 def _verdict(row: Mapping[str, Any]) -> str:
     if row["diff"] == 0 and (row["note"].startswith((statistics.TIED, statistics.NO_REPLICATION, statistics.SINGLE))):
         return "equal"
     if math.isnan(row["p_holm"]):
-        return "untested"
+        return "untested" if math.isnan(row["p"]) else "exploratory"
     if row["p_holm"] >= SIGNIFICANT:
         return "undecided"
     up = row["diff"] > 0

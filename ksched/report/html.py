@@ -10,13 +10,20 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from ksched.report import charts, words
+from ksched.report import cautions, charts, words
 from ksched.report.comparison import SIGNIFICANT, Comparison
-from ksched.report.diagnosis import what_varies
+from ksched.report.departures import Departure
+from ksched.report.headlines import HEADLINES, Column, cell, heading, headline_columns, mean_text, separating_column
+from ksched.report.numbers import NOTHING, Scale, change, p_text, row_scale, scale
 from ksched.report.results import Run
+from ksched.report.series import unscheduled_table
 
 MOST_DETAIL_ROWS = 3000
 """Rows of detail tables in the page; a larger experiment has them in its table files only."""
+MOST_TABLE_CELLS = 6000
+"""Cells of all tables of metrics; in a larger experiment those of a workload show its headline metrics only."""
+SPEC_BUDGET = 2_500_000
+"""Characters of chart specifications in the page; workloads beyond it are drawn in files only."""
 MOST_OPEN_WORKLOADS = 1
 
 
@@ -41,8 +48,11 @@ class Matrix:
     corner: str = ""
 
 
-def render(comparison: Comparison, figures: Mapping[str, Sequence[charts.Figure]]) -> str:
-    """The page. ``figures``: workload -> its figures; those under "" are about all workloads."""
+def render(
+    comparison: Comparison, figures: Mapping[str, Sequence[charts.Figure]], departed: Sequence[Departure] = ()
+) -> str:
+    """The page. ``figures``: workload -> its figures; those under "" are about all workloads. ``departed``: where
+    each policy first departs from the baseline."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -55,6 +65,7 @@ def render(comparison: Comparison, figures: Mapping[str, Sequence[charts.Figure]
     environment.filters["unbroken"] = _unbroken
     many = len(comparison.workloads) > 1
     details = len(comparison.frame) <= MOST_DETAIL_ROWS
+    figures = _within_budget(figures)
     specs = {
         _figure_id(comparison, workload, figure): figure.spec for workload, some in figures.items() for figure in some
     }
@@ -63,26 +74,43 @@ def render(comparison: Comparison, figures: Mapping[str, Sequence[charts.Figure]
         question=comparison.results.question,
         finding=words.finding(comparison),
         context=_context(comparison),
-        warnings=words.warnings(comparison),
+        warnings=cautions.warnings(comparison),
         baseline=comparison.baseline,
         verdicts=[(p, _pairs_text(comparison, p), words.statements(comparison, p)) for p in comparison.policies[1:]],
         matrices=_grid_matrices(comparison) if many else [_headline_matrix(comparison)],
         overview=[(_figure_id(comparison, "", f), f) for f in figures.get("", ())],
-        workloads=[_workload(comparison, w, figures.get(w, ()), details) for w in comparison.workloads],
+        workloads=[_workload(comparison, w, figures.get(w), departed, details) for w in comparison.workloads],
         many=many,
         details=details,
-        seeds=_seed_text(comparison),
-        censoring=_censoring_text(comparison),
+        seeds=cautions.what_seeds_vary(comparison),
+        power=_power(comparison),
+        horizon=cautions.horizon(comparison),
+        censoring_columns=cautions.CENSORING,
+        censoring=cautions.censoring_table(comparison),
+        different_pods=cautions.different_pods(comparison),
+        failed_metrics=[str(error.message) for error in comparison.failed_metrics.values()],
         unpaired=comparison.unpaired,
         metrics=[m for m in comparison.metrics.values() if (comparison.per_run["metric"] == m.name).any()],
         failed=comparison.results.failed,
         runs=[_run_row(run) for run in comparison.results.finished],
         provenance=_provenance(comparison),
         significant=SIGNIFICANT,
+        family=words.family_text(comparison),
         themes=_script_json({"light": charts.theme(dark=False), "dark": charts.theme(dark=True)}),
         specs=_script_json(specs),
         bundle=_bundle(),
     )
+
+
+def _within_budget(figures: Mapping[str, Sequence[charts.Figure]]) -> dict[str, Sequence[charts.Figure]]:
+    """As many workloads as the page can carry, in their order; all or none of the figures of one."""
+    kept, used = {}, 0
+    for workload, some in figures.items():
+        used += sum(len(_script_json(figure.spec)) for figure in some)
+        if used > SPEC_BUDGET:
+            break
+        kept[workload] = some
+    return kept
 
 
 def _unbroken(text: str) -> str:
@@ -140,75 +168,128 @@ def _pairs_text(comparison: Comparison, policy: str) -> str:
     if moved == 0:
         return f"{text}; every pod on the same node"
     share = 100 * moved / common
-    return f"{text}; {words.scale('%', share).plain(share)} % of pods on another node"
+    return f"{text}; {scale('%', share).plain(share)} % of pods on another node"
 
 
 def _headline_matrix(comparison: Comparison) -> Matrix:
     """One workload: policies down, headline metrics across."""
-    columns = words.headline_columns(comparison)[: words.HEADLINES]
+    columns = headline_columns(comparison)[:HEADLINES]
     workload = comparison.workloads[0]
     rows = [(p, [_cell(comparison, p, workload, c) for c in columns]) for p in comparison.policies]
-    return Matrix("", [c.title for c in columns], rows, {}, "policy")
+    return Matrix("", [heading(comparison, c) for c in columns], rows, {}, "policy")
 
 
 def _grid_matrices(comparison: Comparison) -> list[Matrix]:
     """Many workloads: workloads down, policies across, one matrix for each of the first headline metrics."""
     matrices = []
-    first = words.separating_column(comparison)
-    columns = [first, *(c for c in words.headline_columns(comparison)[: words.HEADLINES] if c != first)]
+    first = separating_column(comparison)
+    columns = [first, *(c for c in headline_columns(comparison)[:HEADLINES] if c != first)]
     for column in columns[:5]:
         rows = [(w, [_cell(comparison, p, w, column) for p in comparison.policies]) for w in comparison.workloads]
-        matrices.append(Matrix(column.title, comparison.policies, rows, {}, "workload"))
+        matrices.append(Matrix(heading(comparison, column), comparison.policies, rows, {}, "workload"))
     return matrices
 
 
-def _cell(comparison: Comparison, policy: str, workload: str, column: words.Column) -> Cell:
-    own = words.mean_text(comparison, policy, workload, column)
-    row = words.cell(comparison, policy, workload, column)
+def _cell(comparison: Comparison, policy: str, workload: str, column: Column) -> Cell:
+    own = mean_text(comparison, policy, workload, column)
+    row = cell(comparison, policy, workload, column)
     if policy == comparison.baseline:
         return Cell(own, "baseline")
     if row is None:
         return Cell(own)
     if row["verdict"] == "equal":
         return Cell(own, "equal", "equal")
-    return Cell(own, words.change(row), str(row["verdict"]), _hint(row))
+    return Cell(own, change(row), str(row["verdict"]), _hint(row))
 
 
 def _hint(row: Mapping[str, Any]) -> str:
-    parts = [f"p = {words.p_text(row['p_holm'])}" if not math.isnan(row["p_holm"]) else "", str(row["note"])]
+    said = f"p = {p_text(row['p_holm'])}" if not math.isnan(row["p_holm"]) else ""
+    if row["verdict"] == "exploratory":
+        said = f"exploratory, p = {p_text(row['p'])} uncorrected"
+    parts = [said, str(row["note"])]
     return "; ".join(part for part in parts if part)
 
 
-def _workload(comparison: Comparison, workload: str, figures: Sequence[charts.Figure], details: bool) -> dict[str, Any]:
+def _power(comparison: Comparison) -> tuple[str, list[str]]:
+    """(metric, sentences) of the metric and the first workload that the verdict is about."""
+    column = separating_column(comparison)
+    workload = comparison.workloads[0]
+    where = f" on {workload}" if len(comparison.workloads) > 1 else ""
+    return f"{column.title}{where}", cautions.what_seeds_can_show(comparison, workload, column)
+
+
+def _workload(
+    comparison: Comparison,
+    workload: str,
+    figures: Sequence[charts.Figure] | None,
+    departed: Sequence[Departure],
+    details: bool,
+) -> dict[str, Any]:
     position = comparison.workloads.index(workload)
-    missed = words.unscheduled_table(comparison, workload)
+    missed = unscheduled_table(comparison, workload)
     return {
         "id": f"workload-{position + 1}",
         "name": workload,
         "open": len(comparison.workloads) <= MOST_OPEN_WORKLOADS,
-        "tied": words.cannot_separate(comparison, workload),
+        "tied": cautions.cannot_separate(comparison, workload),
         "table": _metric_table(comparison, workload),
         "detail": _detail_rows(comparison, workload) if details else [],
-        "figures": [(_figure_id(comparison, workload, f), f) for f in figures],
+        "figures": [(_figure_id(comparison, workload, f), f) for f in figures or ()],
+        "undrawn": figures is None,
+        "departures": [(one.sentence, _score_tables(one)) for one in departed if one.workload == workload],
         "missed_columns": [str(c) for c in missed.columns],
         "missed": [
-            (str(reason), [words.scale("pods", *row).plain(float(v)) for v in row])
+            (str(reason), [scale("pods", *row).plain(float(v)) for v in row])
             for reason, row in zip(missed.index, missed.to_numpy().tolist(), strict=True)
         ],
     }
 
 
+def _score_tables(one: Departure) -> list[Matrix]:
+    """What the policy and the baseline said about the nodes that mattered, a table each."""
+    tables = []
+    for side, judge, chosen in (
+        ("policy", one.policy, one.entry["node"]),
+        ("baseline", one.baseline, one.entry["baseline_node"]),
+    ):
+        said = {row["node"]: row[side] for row in one.entry["rows"]}
+        plugins = list(dict.fromkeys(plugin for verdict in said.values() for plugin in verdict["scores"]))
+        rows = [(node, _score_cells(verdict, plugins, node == chosen)) for node, verdict in said.items()]
+        if rows:
+            tables.append(Matrix(f"Scores under {judge}", [*plugins, "total"], rows, {}, "node"))
+    return tables
+
+
+def _score_cells(verdict: Mapping[str, Any], plugins: Sequence[str], chosen: bool) -> list[Cell]:
+    """Points by plugin, below each the normalised score and its weight; a rejected node has its reason instead."""
+    if verdict["total"] is None:
+        reason = verdict["reason"] or ("not looked at" if not verdict["looked_at"] else "rejected")
+        return [*(Cell(NOTHING) for _ in plugins), Cell(NOTHING, reason)]
+    cells = []
+    for plugin in plugins:
+        score = verdict["scores"].get(plugin)
+        if score is None:
+            cells.append(Cell(NOTHING))
+        else:
+            parts = f"{score['normalized']} × {score['weight']}"
+            cells.append(Cell(f"{score['points']:,}", parts, hint=f"raw score {score['raw']:g}"))
+    return [*cells, Cell(f"{verdict['total']:,}", "chosen" if chosen else "", "chosen" if chosen else "")]
+
+
 def _metric_table(comparison: Comparison, workload: str) -> Matrix:
     """Every metric of one workload: metrics down, policies across. Reasons have a table of their own."""
     defined = comparison.per_run[comparison.per_run["workload"] == workload].dropna(subset=["value"])
+    headlines = {(c.metric, c.part) for c in headline_columns(comparison)}
+    whole = len(comparison.per_run) / max(1, len(comparison.seeds)) <= MOST_TABLE_CELLS
     rows, hints = [], {}
     for metric, part in defined[["metric", "part"]].drop_duplicates().itertuples(index=False):
-        if metric == "unscheduled_by_reason":
+        if metric == "unscheduled_by_reason" or not (whole or (metric, part) in headlines):
             continue
         about = comparison.metrics[metric]
-        column = words.Column(metric, part, about.label(part))
-        rows.append((column.title, [_cell(comparison, p, workload, column) for p in comparison.policies]))
-        hints[column.title] = about.meaning
+        column = Column(metric, part, about.label(part))
+        title = f"{column.title} (primary)" if (metric, part) in comparison.primary else column.title
+        rows.append((title, [_cell(comparison, p, workload, column) for p in comparison.policies]))
+        hints[title] = about.meaning
     return Matrix("", comparison.policies, rows, hints, "metric")
 
 
@@ -216,8 +297,8 @@ def _detail_rows(comparison: Comparison, workload: str) -> list[list[str]]:
     rows = []
     for record in comparison.frame[comparison.frame["workload"] == workload].to_dict("records"):
         row = {str(name): value for name, value in record.items()}
-        chosen = words.row_scale(row)
-        relative = words.Scale(1.0, 2 if abs(row["relative"]) < 1 else 1, "")
+        chosen = row_scale(row)
+        relative = Scale(1.0, 2 if abs(row["relative"]) < 1 else 1, "")
         rows.append(
             [
                 row["policy"],
@@ -226,11 +307,14 @@ def _detail_rows(comparison: Comparison, workload: str) -> list[list[str]]:
                 chosen.value(row["baseline"]),
                 chosen.difference(row["diff"]),
                 chosen.interval(row["lo"], row["hi"]),
-                f"{relative.signed(row['relative'])} %" if not math.isnan(row["relative"]) else words.NOTHING,
-                words.NOTHING if math.isnan(row["effect"]) else words.Scale(1.0, 2, "").signed(row["effect"]),
-                words.p_text(row["p"]),
-                words.p_text(row["p_wilcoxon"]),
-                words.p_text(row["p_holm"]),
+                f"{relative.signed(row['relative'])} %" if not math.isnan(row["relative"]) else NOTHING,
+                relative.interval(row["relative_lo"], row["relative_hi"]),
+                _size(row["effect"]),
+                _size(row["rank_biserial"]),
+                p_text(row["p"]),
+                p_text(row["p_wilcoxon"]),
+                p_text(row["p_permutation"]),
+                p_text(row["p_holm"]),
                 str(row["n"]),
                 row["verdict"],
                 row["note"],
@@ -239,56 +323,8 @@ def _detail_rows(comparison: Comparison, workload: str) -> list[list[str]]:
     return rows
 
 
-def _seed_text(comparison: Comparison) -> str:
-    """What the seeds vary, found by comparing the runs of the baseline with each other."""
-    if len(comparison.seeds) < 2:
-        return "There is one seed, so nothing shows how much of a difference is chance."
-    told: dict[str, list[str]] = {}
-    for workload, prints in comparison.fingerprints.items():
-        changing, constant = what_varies(prints)
-        if len(prints) < 2:
-            text = "the baseline has fewer than two finished runs"
-        elif not changing:
-            text = "nothing: all runs of the baseline are the same run"
-        else:
-            text = _list(changing) + (f"; the same for all seeds: {_list(constant)}" if constant else "")
-        told.setdefault(text, []).append(workload)
-    if len(told) == 1:
-        return f"From seed to seed changes {next(iter(told))}."
-    return " ".join(f"On {', '.join(where)} changes {text}." for text, where in told.items())
-
-
-def _list(items: Sequence[str]) -> str:
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
-
-
-def _censoring_text(comparison: Comparison) -> list[str]:
-    """Horizon and censoring, in sentences with numbers."""
-    rows = comparison.censoring
-    timed = any(run.pending_time_meaningful for run in comparison.results.finished)
-    if not timed:
-        return [
-            "No pod ends in this replay and time has no meaning in it, so pending and completion times are not "
-            "reported. Means weigh every arrived pod alike."
-        ]
-    horizon = words.scale("s", rows["horizon_s"].max())
-    shortest, longest = float(rows["horizon_s"].min()), float(rows["horizon_s"].max())
-    span = horizon.value(longest) if shortest == longest else f"{horizon.plain(shortest)} to {horizon.value(longest)}"
-    found = [f"Runs end after {span} of simulated time."]
-    totals = rows.groupby("policy", sort=False)[["created", "never_scheduled", "unfinished"]].mean()
-    for policy in words.ordered(list(totals.index), comparison.policies):
-        created, never, unfinished = totals.loc[[policy]].to_numpy(dtype=float)[0].tolist()
-        counts = words.scale("pods", created, never, unfinished)
-        found.append(
-            f"{policy}: of {counts.plain(created)} pods a run, {counts.plain(never)} were never scheduled (their "
-            "pending time is right-censored, they are in no percentile) and "
-            f"{counts.plain(unfinished)} had not finished at the end."
-        )
-    found.append(
-        "A policy's own percentiles are over the pods it scheduled; differences are over the pods that both policies "
-        "of a pair scheduled (completion times: finished), so that a policy gains nothing by leaving slow pods out."
-    )
-    return found
+def _size(effect: float) -> str:
+    return NOTHING if math.isnan(effect) else Scale(1.0, 2, "").signed(effect)
 
 
 def _run_row(run: Run) -> list[str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -15,71 +16,81 @@ import pyarrow.parquet as pq
 
 from ksched.errors import InputError
 from ksched.report.comparison import Comparison, compare
-from ksched.report.metrics import Metric
-from ksched.report.results import open_results
+from ksched.report.departures import Departure, departures, departures_table, scores_table
+from ksched.report.metrics import Function, Metric
+from ksched.report.opening import open_results
 
-MOST_WORKLOADS_AS_SVG = 20
-"""Figures of the first so many workloads are written as SVG; the page has them all."""
+MOST_WORKLOADS_AS_FILES = 20
+"""Figures of the first so many workloads are written as files; the page has them all."""
 
 
 def write_report(
     directory: Path | str,
     *,
     baseline: str | Mapping[str, str] | None = None,
-    metrics: Iterable[Metric] = (),
+    metrics: Iterable[Metric | Function] = (),
     comparison: Comparison | None = None,
+    divergence: Sequence[Mapping[str, Any]] | None = None,
     figures: bool = True,
 ) -> Path:
-    """Write DIR/report: ``index.html``, ``tables/*.parquet`` and ``.csv``, ``figures/*.svg``. Returns the page's path.
+    """Write DIR/report: ``index.html``, ``tables/*.parquet`` and ``.csv``, ``figures/*.svg`` and ``.pdf``. Returns the
+    page's path.
 
     The whole folder appears at once and replaces an older one; the same results give the same bytes. ``comparison``
-    may be passed when it has been made already; ``figures=False`` leaves the SVG files out.
+    may be passed when it has been made already, ``divergence`` the first departures from another baseline than that
+    of divergence.json; ``figures=False`` leaves the figures' files out.
     """
     directory = Path(directory)
     if comparison is None:
         comparison = compare(open_results(directory), baseline=baseline, metrics=metrics)
+    departed = departures(comparison, divergence)
     with _replacing(directory / "report") as folder:
-        _write_tables(folder / "tables", comparison)
-        _write_page(folder, comparison, figures=figures)
+        _write_tables(folder / "tables", report_tables(comparison, departed))
+        _write_page(folder, comparison, departed, figures=figures)
     return directory / "report" / "index.html"
 
 
-def report_tables(comparison: Comparison) -> dict[str, pd.DataFrame]:
+def report_tables(comparison: Comparison, departed: Sequence[Departure] = ()) -> dict[str, pd.DataFrame]:
     """The tables that go with the report, by file name."""
     return {
         "comparison": comparison.frame,
         "summary": comparison.summary(),
+        "pairs": comparison.pairs,
         "per_run": comparison.per_run,
         "overlap": comparison.overlap,
         "censoring": comparison.censoring,
         "runs": comparison.results.runs,
+        "divergence": departures_table(departed),
+        "divergence_scores": scores_table(departed),
     }
 
 
-def _write_tables(folder: Path, comparison: Comparison) -> None:
+def _write_tables(folder: Path, tables: Mapping[str, pd.DataFrame]) -> None:
     folder.mkdir(parents=True)
-    for name, frame in report_tables(comparison).items():
+    for name, frame in tables.items():
         table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
         pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
         frame.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
 
 
-def _write_page(folder: Path, comparison: Comparison, *, figures: bool) -> None:
+def _write_page(folder: Path, comparison: Comparison, departed: Sequence[Departure], *, figures: bool) -> None:
     from ksched.report import charts, html
 
-    drawn = {"": charts.overview_figures(comparison)}
-    drawn |= {workload: charts.workload_figures(comparison, workload) for workload in comparison.workloads}
-    (folder / "index.html").write_text(html.render(comparison, drawn), encoding="utf-8", newline="\n")
+    drawn = charts.all_figures(comparison)
+    page = html.render(comparison, drawn, departed)
+    (folder / "index.html").write_text(page, encoding="utf-8", newline="\n")
     if not figures:
         return
     (folder / "figures").mkdir()
     many = len(comparison.workloads) > 1
-    for position, workload in enumerate(("", *comparison.workloads[:MOST_WORKLOADS_AS_SVG])):
+    for position, workload in enumerate(("", *comparison.workloads[:MOST_WORKLOADS_AS_FILES])):
         # The position keeps two workloads apart whose names differ only in characters no file name can have.
         prefix = f"{position:02d}-{_file_name(workload)}-" if many and workload else ""
         for figure in drawn[workload]:
+            svg = figure.svg()
             path = folder / "figures" / f"{prefix}{figure.name}.svg"
-            path.write_text(figure.svg(), encoding="utf-8", newline="\n")
+            path.write_text(svg, encoding="utf-8", newline="\n")
+            path.with_suffix(".pdf").write_bytes(charts.pdf(svg))
 
 
 def _file_name(text: str) -> str:

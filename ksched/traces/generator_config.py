@@ -18,7 +18,7 @@ class _Config(BaseModel):
 
 
 class Taint(_Config):
-    """A taint of a pool's nodes."""
+    """A taint, or what a pod tolerates, with ``key``, ``value`` and ``effect`` as in Kubernetes."""
 
     key: str
     value: str = ""
@@ -26,7 +26,12 @@ class Taint(_Config):
 
 
 class Pool(_Config):
-    """Identical nodes. ``count`` is relative when the configuration names a total."""
+    """Identical nodes.
+
+    ``name``: begins the nodes' names. ``count``: how many; relative when the configuration names a total.
+    ``memory_gib``: memory of a node in GiB. ``gpus`` and ``gpu_model``: devices of a node; both or none.
+    ``gpu_memory_gib``: memory of each. ``labels``: further labels.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
     count: int = Field(ge=1)
@@ -46,7 +51,11 @@ class Pool(_Config):
 
 
 class Shape(_Config):
-    """One joint atom of a pod's requests; ``gpu_milli`` below 1000 is a share of one GPU."""
+    """One joint atom of a pod's requests.
+
+    ``cpu``: cores. ``memory_gib``: GiB. ``gpus``: devices. ``gpu_milli``: of each device; below 1000 it is a share of
+    one GPU. ``weight``: how often it is drawn, relative to the other shapes.
+    """
 
     cpu: Positive
     memory_gib: Positive
@@ -62,14 +71,18 @@ class Shape(_Config):
 
 
 class Replicas(_Config):
-    """A number of pods a workload may have."""
+    """A number of ``pods`` a workload may have, drawn with this ``weight`` relative to the others."""
 
     pods: int = Field(ge=1)
     weight: Positive = 1.0
 
 
 class WorkClass(_Config):
-    """A class of work: what it asks for, how long it runs, how it arrives."""
+    """A class of work: what it asks for, how long it runs, how it arrives.
+
+    ``name``: begins the workloads' names. ``kind``: a job ends by itself, a service is deleted. ``tail_alpha``:
+    exponent of the Pareto tail. ``killed``, ``failed``: share of pods that end so in the trace.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
     kind: Literal["job", "service"] = "job"
@@ -156,7 +169,11 @@ DEFAULT_CLASSES = (
 
 
 class GeneratorConfig(_Config):
-    """A generated trace; equal configurations give equal traces."""
+    """A generated trace; equal configurations give equal traces.
+
+    ``name``: of the trace. ``seed``: of all that is drawn. ``pods``: how many. ``zones``: failure zones nodes are
+    spread over. ``peak_hour``: hour of day with the highest rate. ``users``: how many submit.
+    """
 
     name: str = "generated"
     seed: int = Field(default=0, ge=0)

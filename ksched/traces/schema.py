@@ -374,7 +374,7 @@ ReplayMode = Literal["timestamp", "inflate", "snapshot"]
 
 
 class SourceFile(BaseModel):
-    """One file a trace was made from."""
+    """One file a trace was made from: ``name``, ``sha256`` and size in ``bytes``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -388,10 +388,10 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    schema_version: Literal["ktrace/1"] = "ktrace/1"
+    schema_version: Literal["ktrace/1"] = Field(default="ktrace/1", description="Version of this format.")
     name: str = Field(description="Short name of the trace.")
     source: str = Field(description="Where the data comes from.")
-    source_files: tuple[SourceFile, ...] = ()
+    source_files: tuple[SourceFile, ...] = Field(default=(), description="The source's own files.")
     licence: str = Field(default="unknown", description="Terms of use of the data.")
     citation: str | None = Field(default=None, description="What to cite.")
     t_start_us: int = Field(default=0, description="First time in the trace.")
@@ -401,14 +401,14 @@ class Manifest(BaseModel):
     time_quality: Literal["exact", "shifted", "phase_unknown", "none"] = Field(
         default="exact", description="What times mean; none: the source has no times, arrival order is arbitrary."
     )
-    cpu_unit: Literal["milli", "normalised"] = "milli"
-    cpu_scale: float = 1.0
-    mem_unit: Literal["bytes", "normalised"] = "bytes"
-    mem_scale: float = 1.0
+    cpu_unit: Literal["milli", "normalised"] = Field(default="milli", description="What the source counts CPU in.")
+    cpu_scale: float = Field(default=1.0, description="What CPU of the source was multiplied by.")
+    mem_unit: Literal["bytes", "normalised"] = Field(default="bytes", description="What the source counts memory in.")
+    mem_scale: float = Field(default=1.0, description="What memory of the source was multiplied by.")
     replay_mode: ReplayMode = Field(default="timestamp", description="The mode a replay should use.")
     drops: dict[str, int] = Field(default_factory=dict, description="Rows of the source left out, by reason.")
-    importer: str = "ksched"
-    importer_version: str = "1"
+    importer: str = Field(default="ksched", description="What read the source.")
+    importer_version: str = Field(default="1", description="Its version.")
     generator: dict[str, Any] | None = Field(default=None, description="Configuration of a generated trace.")
     rows: dict[str, int] = Field(default_factory=dict, description="Rows per table.")
     content_hash: str | None = Field(default=None, description="sha256 of the tables in canonical form.")

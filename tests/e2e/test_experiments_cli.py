@@ -94,19 +94,6 @@ def test_python_needs_no_more_words_than_the_command_line(folder: Path) -> None:
     assert set(pods["policy"]) == {"default"}
 
 
-def test_a_worker_imports_neither_charts_nor_statistics(folder: Path) -> None:
-    code = (
-        "import sys\n"
-        "from ksched.experiments import load_experiment, make_plan\n"
-        "from ksched.experiments.driver import simulate\n"
-        "from ksched.experiments.worker import work_in_pool\n"
-        "simulate(make_plan(load_experiment('experiment.yaml')).selected[0], lambda done, total: None)\n"
-        "print(sorted({'altair', 'scipy', 'jinja2', 'rich', 'typer'} & set(sys.modules)))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
 RAISES = "raise ValueError('no such luck')"
 PLUGIN = """
 import numpy as np
@@ -239,3 +226,38 @@ def test_a_stranger_s_plugin_in_a_profile_is_compared_with_the_defaults(folder: 
     done = subprocess.run(command, cwd="/", capture_output=True, text=True, env={**os.environ})
     assert done.returncode == 0, done.stderr
     assert "4 runs done" in done.stderr
+
+
+SEEDS = GOOD.replace("[1, 2]", "{range: [1, 12]}")
+
+
+def test_seeds_are_added_until_the_interval_is_narrow_enough(folder: Path, ksched: Ksched) -> None:
+    (folder / "experiment.yaml").write_text(SEEDS)
+    command = ("compare", "experiment.yaml", "-o", "out", "-j", "1", "--until", "scheduled pods=1000")
+    code, text = ksched(*command)
+    assert (code, "20 runs done" in text) == (0, True), text
+    assert "reached after 10 of 12 seeds" in " ".join(text.split()), text
+    page = (folder / "out" / "report" / "index.html").read_bytes()
+    assert b"reached after 10 of 12 seeds" in page
+    code, text = ksched(*command)
+    assert (code, "0 runs done" in text, "20 kept" in text) == (0, True, True), text
+    assert (folder / "out" / "report" / "index.html").read_bytes() == page
+    code, text = ksched(*command[:-1], "imbalance_final.cpu=0.0001")
+    assert (code, "4 runs done" in text) == (0, True), text
+    assert "not reached with 12 of 12 seeds" in " ".join(text.split()), text
+
+
+WRONG_METRICS = {
+    "an unknown metric in --until": ([], ["--until", "pendign_p99=5%"], "did you mean 'pending_p99'?"),
+    "no width in --until": ([], ["--until", "pending_p99"], "not of the form METRIC=WIDTH"),
+    "an unknown primary metric": (["primary: [pendign_p99]"], [], "did you mean 'pending_p99'?"),
+    "a metric that is not there": (["metrics: [mine.py:f]"], [], "the file 'mine.py' does not exist"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_METRICS, ids=str)
+def test_a_wrong_metric_is_said_before_anything_runs(case: str, folder: Path, ksched: Ksched) -> None:
+    lines, options, message = WRONG_METRICS[case]
+    (folder / "experiment.yaml").write_text("\n".join([GOOD, *lines, ""]))
+    code, text = ksched("compare", "experiment.yaml", "-o", "out", *options)
+    assert (code, message in text, (folder / "out").exists()) == (2, True, False), text

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ksched.framework import Cycle, Framework, Status, load_configuration
-from ksched.framework.explain import explain_objects
+from ksched.framework.explain_manifests import explain_objects
 from ksched.framework.listers import Listers
 from ksched.objects import Pod
 from ksched.objects.storage import PersistentVolume

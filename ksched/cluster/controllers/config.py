@@ -11,7 +11,8 @@ from ksched.sim.kernel import MILLISECOND, MINUTE, SECOND
 class ControllersConfig(BaseModel):
     """Constants of kube-controller-manager.
 
-    ``workers``: syncs of one controller under way at once. ``base_delay``, ``max_delay``: per-item retry back-off.
+    ``workers``: syncs of one controller under way at once. ``garbage_collector_workers``: those of the garbage
+    collector. ``base_delay``, ``max_delay``: per-item retry back-off.
     ``qps``, ``burst``: the retries of one controller together. ``job_sync_batch``: how long the Job controller waits
     after a pod event for more of them. ``job_backoff``, ``job_max_backoff``: wait after failed pods of a Job.
     ``burst_replicas``: creations or deletions one ReplicaSet sync may make. ``expectations_timeout``: after this

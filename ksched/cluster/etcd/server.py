@@ -42,7 +42,7 @@ class EtcdConfig(BaseModel):
 
     ``network``: one way between a client (the api-server) and etcd. ``commit``: making a write durable (fsync, and
     replication where there are several members). ``read``: a linearizable read's confirmation (read index).
-    ``max_request_bytes`` and ``min_lease_ttl`` (seconds) are etcd's defaults.
+    ``max_request_bytes``: a larger request is refused. ``min_lease_ttl``: a shorter lease lasts so many seconds.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -24,9 +24,9 @@ SIGKILL_EXIT = 137
 class RuntimeConfig(BaseModel):
     """Latencies of the runtime's calls.
 
-    ``pull_image``, ``create_container`` and ``start_container`` count once per container, one after the other.
-    ``stop_container`` is how long a process takes to end after SIGTERM; when that exceeds the grace period it is
-    killed. ``sigterm_exit_code`` is what it then exits with.
+    ``run_pod_sandbox``: once per pod. ``pull_image``, ``create_container`` and ``start_container``: once per container,
+    one after the other. ``stop_container``: how long a process takes to end after SIGTERM; when that exceeds the grace
+    period it is killed. ``sigterm_exit_code``: what it then exits with.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

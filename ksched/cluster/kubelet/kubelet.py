@@ -29,7 +29,8 @@ _ENDED = (SUCCEEDED, FAILED)
 class KubeletConfig(BaseModel):
     """Constants of the kubelet, upstream's by default.
 
-    The restart back-off doubles up to its maximum and is forgotten after a container has run for ``backoff_reset``.
+    ``initial_backoff``: wait before a container is restarted, doubled each time. ``max_backoff``: the longest wait.
+    ``backoff_reset``: after a container has run so long its wait begins anew.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -23,8 +23,8 @@ REASON = "node(s) had no GPU device with enough room"
 
 
 class GpuShareArgs(PluginArgs):
-    """Which device a share goes to: the fullest with room (best_fit), the emptiest (worst_fit) or the lowest index
-    (first_fit). Whole devices are always the lowest free indices."""
+    """``deviceSelection``: which device a share goes to: the fullest with room (best_fit), the emptiest (worst_fit) or
+    the lowest index (first_fit). Whole devices are always the lowest free indices."""
 
     device_selection: Literal["best_fit", "first_fit", "worst_fit"] = "best_fit"
 
@@ -53,6 +53,16 @@ class GpuShare:
             return None
         fitting = nodes.devices.free >= pod.gpu.milli
         return {REASON: np.count_nonzero(fitting, axis=1) < pod.gpu.count}
+
+    def remedy(self, cycle: Cycle, pod: PodView, node: NodeView) -> list[str]:
+        """How many devices with room are missing, and what room there is."""
+        if pod.gpu is None:
+            return []
+        count = int(node.devices.count[0])
+        free = node.devices.free[0][:count].tolist()
+        enough = sum(milli >= pod.gpu.milli for milli in free)
+        room = f"free milli per device: {', '.join(map(str, free))}" if free else "the node has no GPU"
+        return [f"{pod.gpu.count - enough} more device(s) with {pod.gpu.milli} milli free; {room}"]
 
     def reserve(self, cycle: Cycle, pod: PodView, node_name: str) -> Status | None:
         """Chooses the devices; the framework counts them and writes them into the binding's annotation."""

@@ -42,7 +42,10 @@ _NO_VICTIMS = Status.unschedulable("No preemption victims found for incoming pod
 
 
 class DefaultPreemptionArgs(PluginArgs):
-    """How many candidates are enough: a share of the nodes where eviction might help, or a number, if that is more."""
+    """How many candidates are enough, the larger of the two.
+
+    ``minCandidateNodesPercentage``: of the nodes where eviction might help. ``minCandidateNodesAbsolute``: a number.
+    """
 
     min_candidate_nodes_percentage: int = Field(default=10, ge=0, le=100)
     min_candidate_nodes_absolute: int = Field(default=100, ge=0)

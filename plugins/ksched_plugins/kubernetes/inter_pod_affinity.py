@@ -118,6 +118,28 @@ class InterPodAffinity:
                 rejects.append(Reject(mask, reason))
         return rejects
 
+    def remedy(self, cycle: Cycle, pod: PodView, node: NodeView) -> list[str]:
+        """The topology key and value in question, and the pods that are missing there or must leave."""
+        incoming, labels, said = self._compiled(pod, node.namespaces), node.objects[0].metadata.labels, []
+        if incoming.near is not None and self._not_near(incoming, pod, node)[0]:
+            for key in incoming.near_keys:
+                if key not in labels:
+                    said.append(f"required affinity: the node needs label {key}")
+                elif not _count_at(node, key, incoming.near):
+                    said.append(f"required affinity: no pod that all its terms mean is in {key}={labels[key]}")
+        for key, selector in incoming.apart:
+            if key in labels and (count := _count_at(node, key, selector)):
+                said.append(
+                    f"required anti-affinity: {count} pod(s) it is to be kept from must leave {key}={labels[key]}"
+                )
+        for column in node.existing_terms(TermKind.REQUIRED_ANTI, pod):
+            domains = node.domains(column.term.topology_key)
+            domain = int(node.of_rows(domains.ids)[0])
+            if domain and (count := int(node.terms_per_domain(column, domains)[domain])):
+                place = f"{column.term.topology_key}={labels[column.term.topology_key]}"
+                said.append(f"{count} pod(s) in {place} whose own required anti-affinity means the pod must leave")
+        return said
+
     def _apart(self, incoming: Incoming, nodes: NodeView) -> _Banned:
         banned = _Banned(nodes)
         for key, selector in incoming.apart:
@@ -214,6 +236,12 @@ class InterPodAffinity:
                 self._incoming.clear()
             self._incoming[terms] = found
         return found[1]
+
+
+def _count_at(node: NodeView, key: str, selector: PodSelector) -> int:
+    """How many pods that ``selector`` matches are in the topology domain of the one node."""
+    domains = node.domains(key)
+    return int(node.pods_per_domain(selector, domains)[int(node.of_rows(domains.ids)[0])])
 
 
 class _Banned:

@@ -26,7 +26,14 @@ from ksched.objects import Node, NodeSelector, PreferredSchedulingTerm, node_sel
 from ksched.objects import NodeAffinity as NodeAffinityRules
 from ksched.tables import NodeView, PodView
 from ksched.tables.arrays import Int64Array
-from ksched_plugins.kubernetes.node_selection import labels_match, named_nodes, selector_matches, term_matches
+from ksched_plugins.kubernetes.node_selection import (
+    has,
+    labels_match,
+    named_nodes,
+    selector_matches,
+    term_matches,
+    unmatched,
+)
 from ksched_plugins.plugin_args import PluginArgs
 
 REASON_POD = "node(s) didn't match Pod's node affinity/selector"
@@ -97,6 +104,21 @@ class NodeAffinity:
             matching &= selector_matches(required, nodes)
         rejects.append(Reject(enforced & ~matching, REASON_POD, resolvable=False))
         return rejects
+
+    def remedy(self, cycle: Cycle, pod: PodView, node: NodeView) -> list[str]:
+        """The labels that are missing or differ: of nodeSelector all, of alternative terms each one's."""
+        labels, name = node.objects[0].metadata.labels, str(node.names[0])
+        said = [
+            f"nodeSelector: the node needs label {key}={value}, {has(key, labels)}"
+            for key, value in pod.spec.node_selector.items()
+            if labels.get(key) != value
+        ]
+        rules = {"the profile's addedAffinity": self._added_required, "required node affinity": _required(pod)}
+        for whose, selector in rules.items():
+            if selector is not None and not node_selector_matches(selector, labels, name):
+                terms = [unmatched(term, labels, name) for term in selector.node_selector_terms]
+                said.append(f"{whose}: {', or '.join(terms) or 'it has no term, which matches nothing'}")
+        return said
 
     def pre_score(self, cycle: Cycle, pod: PodView, nodes: NodeView) -> Status | None:
         """Skips where neither the pod nor the profile prefers anything."""

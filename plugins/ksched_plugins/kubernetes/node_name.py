@@ -33,3 +33,7 @@ class NodeName:
         if not pod.spec.node_name:
             return None
         return [Reject(nodes.names != pod.spec.node_name, REASON, resolvable=False)]
+
+    def remedy(self, cycle: Cycle, pod: PodView, node: NodeView) -> list[str]:
+        """The name it has."""
+        return [f"the pod's spec.nodeName is {pod.spec.node_name}"]

@@ -43,6 +43,11 @@ class NodePorts:
         """Taken ports are resolvable."""
         return {REASON: nodes.port_conflicts(pod.host_ports)}
 
+    def remedy(self, cycle: Cycle, pod: PodView, node: NodeView) -> list[str]:
+        """The ports that are taken."""
+        taken = [port for port in pod.host_ports if node.port_conflicts([port])[0]]
+        return [f"host port {port.port}/{port.protocol} on {port.ip} must become free on the node" for port in taken]
+
 
 def _held_a_port(pod: PodView, old: Pod, new: None) -> bool:
     """The pod that left was on a node and held a port this one wants (upstream: isSchedulableAfterPodDeleted)."""

@@ -16,7 +16,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ksched.framework import Action, ClusterEvent, Cycle, EventToRegister
 from ksched.framework.events import NODE, POD
-from ksched.objects import CPU, MEMORY, PODS, Node, Pod, amount
+from ksched.objects import CPU, MEMORY, PODS, Node, Pod, amount, shown
 from ksched.tables import NodeView, PodView
 from ksched.tables.arrays import BoolArray, Int64Array
 from ksched_plugins.kubernetes.resource_allocation import (
@@ -59,7 +59,7 @@ class RequestedToCapacityRatioParam(PluginArgs):
 
 
 class ScoringStrategy(PluginArgs):
-    """How the resources of a node become its score. Empty ``resources`` means cpu and memory."""
+    """How the resources of a node become its score, by ``type``. Empty ``resources`` means cpu and memory."""
 
     type: Literal["LeastAllocated", "MostAllocated", "RequestedToCapacityRatio"] = "LeastAllocated"
     resources: tuple[ResourceSpec, ...] = _CPU_AND_MEMORY
@@ -142,6 +142,11 @@ class NodeResourcesFit:
             return None
         return dict(zip(needs.reasons, short, strict=True))
 
+    def remedy(self, cycle: Cycle, pod: PodView, node: NodeView) -> list[str]:
+        """Per resource that is short: how much is missing, and where the rest is."""
+        needs = [(PODS, 1), *((resource, wanted) for resource, wanted, _ in self._checked(pod))]
+        return [_shortage(resource, wanted, node) for resource, wanted in needs if node.free(resource)[0] < wanted]
+
     def score(self, cycle: Cycle, pod: PodView, nodes: NodeView) -> Int64Array:
         """int64[n] in 0..100: mean of the resources' points by weight; resources a node lacks do not count."""
         share: PodShare | None = cycle.state.get(("Score", self.name))
@@ -188,6 +193,16 @@ class NodeResourcesFit:
         if not is_extended(resource):
             return False
         return resource in self._ignored or resource.split("/", 1)[0] in self._ignored_groups
+
+
+def _shortage(resource: str, wanted: int, node: NodeView) -> str:
+    allocatable, requested = int(node.allocatable(resource)[0]), int(node.requested(resource)[0])
+    missing, of_all = shown(resource, wanted - allocatable + requested), shown(resource, allocatable)
+    wants = f"{resource}: {missing} more; the pod wants {shown(resource, wanted)}"
+    if wanted > allocatable:
+        return f"{wants}, more than the node's {of_all}: only a smaller request or a larger node helps"
+    free = shown(resource, max(allocatable - requested, 0))
+    return f"{wants}, free are {free} of {of_all} ({shown(resource, requested)} requested by pods on the node)"
 
 
 def _left_a_node(pod: PodView, old: Pod, new: None) -> bool:

@@ -13,7 +13,7 @@ from operator import eq
 import numpy as np
 
 from ksched.objects import NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, requirement_matches
-from ksched.objects.selectors import IN, METADATA_NAME, NOT_IN
+from ksched.objects.selectors import IN, METADATA_NAME, NOT_IN, field_matches
 from ksched.tables import NodeView
 from ksched.tables.arrays import BoolArray
 
@@ -44,6 +44,27 @@ def term_matches(term: NodeSelectorTerm, nodes: NodeView) -> BoolArray:
     for requirement in term.match_fields:
         matching &= _field_matches(requirement, nodes)
     return matching
+
+
+def unmatched(term: NodeSelectorTerm, labels: Mapping[str, str], node_name: str) -> str:
+    """What of a term a node does not match, in words."""
+    wanted = [
+        f"label {_shown(r)} ({has(r.key or '', labels)})"
+        for r in term.match_expressions
+        if not requirement_matches(r.operator, r.values, labels.get(r.key or ""))
+    ]
+    wanted += [f"field {_shown(r)}" for r in term.match_fields if not field_matches(r, node_name)]
+    return " and ".join(wanted) or "an empty term, which matches nothing"
+
+
+def has(key: str, labels: Mapping[str, str]) -> str:
+    """What a node has of a label, in words."""
+    return f"it has {key}={labels[key]}" if key in labels else "it has none"
+
+
+def _shown(requirement: NodeSelectorRequirement) -> str:
+    values = f" [{', '.join(requirement.values)}]" if requirement.values else ""
+    return f"{requirement.key} {requirement.operator}{values}"
 
 
 def named_nodes(terms: Sequence[NodeSelectorTerm]) -> frozenset[str] | None:

@@ -38,6 +38,10 @@ class NodeUnschedulable:
             return None
         return [Reject(nodes.unschedulable, REASON, resolvable=False)]
 
+    def remedy(self, cycle: Cycle, pod: PodView, node: NodeView) -> list[str]:
+        """The node, or the pod."""
+        return [f"uncordon the node, or give the pod a toleration of {CORDON.key}:{CORDON.effect}"]
+
 
 def _uncordoned(pod: PodView, old: Node | None, new: Node) -> bool:
     """The node takes pods and did not before (upstream: isSchedulableAfterNodeChange)."""

@@ -203,6 +203,19 @@ class PodTopologySpread:
             rejects.append(Reject(skewed, REASON_SKEW))
         return rejects
 
+    def remedy(self, cycle: Cycle, pod: PodView, node: NodeView) -> list[str]:
+        """Every constraint the node fails: the label it lacks, or how many pods too many its domain has."""
+        state: HardState = cycle.state["PreFilter", self.name]
+        layout, row, said = self._layout(state.constraints, pod, cycle), int(node.rows[0]), []
+        for constraint, part, change in zip(state.constraints.each, layout.parts, state.changes, strict=True):
+            domain = int(part.domains.ids[row])
+            too_many = _too_many(constraint, part, change, node)
+            if not domain and not part.every:
+                said.append(f"the node needs label {constraint.key}, by whose values the pod is spread")
+            elif too_many is not None and too_many[domain]:
+                said.append(_skew(constraint, part, domain, node))
+        return said
+
     # -- score ----------------------------------------------------------------------------------------------
 
     def pre_score(self, cycle: Cycle, pod: PodView, nodes: NodeView) -> Status | None:
@@ -352,6 +365,17 @@ def _too_many(constraint: Constraint, part: Part, change: dict[int, int], nodes:
     # A domain nothing takes part in counts as empty, it is not left out.
     too_many[0] = False
     return too_many if too_many.any() else None
+
+
+def _skew(constraint: Constraint, part: Part, domain: int, node: NodeView) -> str:
+    pods = _pods(constraint, part, node)
+    fewest = int(pods[part.inhabited].min()) if part.count >= constraint.min_domains else 0
+    most, value = constraint.max_skew + fewest - constraint.self_match, node.label(constraint.key)[0]
+    return (
+        f"{constraint.key}={value} has {pods[domain]} matching pods and may have at most {max(most, 0)} before one "
+        f"more comes (maxSkew {constraint.max_skew}, fewest in a domain {fewest}): pods there must leave, or others "
+        "come elsewhere"
+    )
 
 
 def _pods(constraint: Constraint, part: Part, nodes: NodeView) -> Int64Array:

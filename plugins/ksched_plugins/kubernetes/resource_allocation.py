@@ -25,7 +25,7 @@ _EXACT = 1 << 46
 
 
 class ResourceSpec(PluginArgs):
-    """A resource that takes part in scoring, with its weight (1 to 100; 0 means 1, as upstream defaults it)."""
+    """A resource by ``name`` that takes part in scoring, with its ``weight`` (1 to 100; 0 means 1, as upstream)."""
 
     name: str
     weight: int = 1

@@ -50,6 +50,15 @@ class TaintToleration:
             return []
         return [Reject(which == number, text, resolvable=False) for text, number in reasons.items()]
 
+    def remedy(self, cycle: Cycle, pod: PodView, node: NodeView) -> list[str]:
+        """Every untolerated taint, not only the first."""
+        hard = [taint for taint in node.objects[0].spec.taints if taint.effect in HARD_EFFECTS]
+        return [
+            f"a toleration of {taint.key}={taint.value or ''}:{taint.effect} on the pod, or the node without this taint"
+            for taint in hard
+            if not any(tolerates(toleration, taint) for toleration in pod.tolerations)
+        ]
+
     def score(self, cycle: Cycle, pod: PodView, nodes: NodeView) -> Int64Array:
         """Number of PreferNoSchedule taints the pod does not tolerate; the normaliser turns few into much."""
         # A toleration made for another effect says nothing about a soft taint.

@@ -81,7 +81,7 @@ REASONS = {
 
 
 class VolumeBindingArgs(PluginArgs):
-    """How long PreBind waits for volumes to be bound, in seconds."""
+    """``bindTimeoutSeconds``: how long PreBind waits for volumes to be bound."""
 
     bind_timeout_seconds: NonNegativeInt = 600
 

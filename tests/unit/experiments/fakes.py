@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from ksched.errors import InputError
+from ksched.experiments.executors import make_executor
 from ksched.experiments.run_spec import Progress, RunOutput, RunSpec
-from ksched.experiments.runner import run_all
+from ksched.experiments.runner import SweepResult, run_all
 from ksched.experiments.store import ResultStore
 
 
@@ -45,6 +47,25 @@ def simulate(run: RunSpec, progress: Progress) -> RunOutput:
     return RunOutput({"pods": pods, "decisions": decisions}, t_end_us=1000, pending_time_meaningful=True)
 
 
+def simulate_and_list_modules(run: RunSpec, progress: Progress) -> RunOutput:
+    """A real simulation; its notes are the modules its process has imported."""
+    from ksched.experiments.driver import simulate as real
+
+    output = real(run, progress)
+    return replace(output, notes=tuple(sorted(sys.modules)))
+
+
+def sweep(specs: list[RunSpec], root: Path, jobs: int = 1, executor: str = "processes") -> SweepResult:
+    """Run these: by default in local processes, or in this one."""
+    return run_all(specs, open_store(root), simulate, make_executor(executor, jobs))
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """Everything that must be the same however a sweep went: all files below runs/."""
+    runs = root / "runs"
+    return {str(p.relative_to(runs)): p.read_bytes() for p in sorted(runs.rglob("*")) if p.is_file()}
+
+
 def open_store(root: Path) -> ResultStore:
     return ResultStore.create(
         root, experiment="fake", plan={"experiment": "fake", "schema_version": 1}, source="name: fake\n"
@@ -52,6 +73,7 @@ def open_store(root: Path) -> ResultStore:
 
 
 if __name__ == "__main__":
-    # python fakes.py DIR JOBS RUNS: a sweep for tests that kill it
-    root, jobs, runs = sys.argv[1:]
-    run_all([spec(n, "slow") for n in range(int(runs))], open_store(Path(root)), simulate, jobs=int(jobs))
+    # python fakes.py DIR JOBS|EXECUTOR RUNS: a sweep for tests that kill it
+    root, where, runs = sys.argv[1:]
+    jobs, executor = (int(where), "processes") if where.isdigit() else (1, where)
+    sweep([spec(n, "slow") for n in range(int(runs))], Path(root), jobs, executor)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from ksched.axis_filter import axis_filter
 from ksched.errors import InputError
-from ksched.experiments.expand import count_cells, expand, selector
+from ksched.experiments.expand import count_cells, expand
 from ksched.experiments.file import load_experiment
 
 TRACE = "trace: {path: t}\n"
@@ -122,7 +123,7 @@ SELECTIONS = {
 def test_selection(case, tmp_path):
     only, expected = SELECTIONS[case]
     experiment = load(tmp_path, GRID)
-    matches = selector(experiment, only)
+    matches = axis_filter(experiment.axis_values, only)
     assert sum(matches(cell.axes) for cell in expand(experiment)) == expected
 
 
@@ -204,7 +205,7 @@ def test_bad_files_are_explained(case, tmp_path):
 def test_bad_selections_are_explained(only, message, tmp_path):
     experiment = load(tmp_path, GRID)
     with pytest.raises(InputError, match=r"--only") as caught:
-        selector(experiment, [only])
+        axis_filter(experiment.axis_values, [only])
     assert message in str(caught.value)
 
 

@@ -55,11 +55,11 @@ def test_a_claim_keeps_others_out_and_ends_with_its_holder(tmp_path):
 
 def test_a_claim_clears_what_a_dead_process_left(tmp_path):
     store = open_store(tmp_path / "r")
-    (store.root / "runs/.aa.123").mkdir()
-    (store.root / "runs/.bb.123").mkdir()
+    (store.partial / "aa.host.123").mkdir()
+    (store.partial / "bb.host.123").mkdir()
     with store.claim("aa"):
         pass
-    assert sorted(p.name for p in (store.root / "runs").iterdir()) == [".bb.123"]
+    assert [p.name for p in store.partial.iterdir()] == ["bb.host.123"]
 
 
 def test_kept_runs_follow_a_renamed_axis_value(tmp_path):
@@ -113,7 +113,8 @@ def test_a_full_disk_leaves_finished_runs_whole_and_says_so(tmp_path, monkeypatc
     monkeypatch.setattr("ksched.experiments.store.write_table", full)
     with pytest.raises(InputError, match=r"No space left on device(.|\n)*finished runs are whole"):
         store.commit("bb", {"run_id": "bb"}, TABLE)
-    assert [p.name for p in (store.root / "runs").iterdir()] == ["aa"]
+    assert [p.name for p in store.runs.iterdir()] == ["aa"]
+    assert list(store.partial.iterdir()) == []
     assert store.state("aa") == "done"
 
 

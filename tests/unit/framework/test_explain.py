@@ -7,7 +7,7 @@ import pytest
 
 from ksched.framework import DefaultNormalizer, PreFilterResult, Reject, Status
 from ksched.framework.explain import explain
-from ksched.tables import NodeView
+from ksched.tables import NodeView, PodView
 
 from .build import SKIP, filtering, framework, pod, pre_filtering, scoring, table_of
 
@@ -106,3 +106,46 @@ def test_an_explanation_changes_nothing() -> None:
     assert np.array_equal(NodeView(table).requested("cpu"), requested)
     after = fw.schedule(view, top=4)
     assert (after.node, after.top, after.rejections) == (before.node, before.top, before.rejections)
+
+
+def many(count: int) -> list[str]:
+    return [f"n{number:03}" for number in range(count)]
+
+
+def test_only_nodes_the_scheduler_looks_at_are_scored() -> None:
+    fw = framework(table_of(many(300)), scoring(lambda pod, nodes: nodes.rows % 101), percentage=10)
+    for _ in range(4):
+        told = explain(fw, pod())
+        decided = fw.schedule(pod(), top=5)
+        assert told.looked_at.sum() == decided.evaluated == 100
+        assert len(told.totals) == told.decision.feasible == decided.feasible
+        assert (told.decision.node, told.totals.max()) == (decided.node, decided.score)
+        assert not told.feasible[~told.looked_at].any()
+
+
+def test_a_label_read_for_the_first_time_does_not_give_one_pod_the_answer_of_another() -> None:
+    class Picky:
+        name = "Picky"
+        node_local = True
+
+        def filter(self, cycle, pod, nodes):
+            if not nodes.requested("cpu").any() or pod.labels.get("team") != "blue":
+                return None
+            return {"not for blue": nodes.names == "a"}
+
+    table = table_of("ab")
+    fw = framework(table, Picky)
+    red = pod("red", labels={"team": "red"})
+    blue = PodView(red.pod.replaced(metadata=red.pod.metadata.replaced(name="blue", labels={"team": "blue"})))
+    assert explain(fw, red).feasible.tolist() == [True, True]
+    assert fw.signatures.entry(red) is fw.signatures.entry(blue), "no label was read yet"
+    table.add_pod(pod("other", cpu=1), "a")
+    told = explain(fw, blue)
+    assert told.feasible.tolist() == [False, True]
+    assert (told.decision.feasible, told.decision.node) == (1, "b")
+
+
+def test_a_decision_that_is_known_is_not_made_again() -> None:
+    fw = framework(table_of("ab"), scoring(lambda pod, nodes: nodes.rows))
+    known = fw.schedule(pod())
+    assert explain(fw, pod(), decision=known).decision is known

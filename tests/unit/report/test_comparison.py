@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from ksched.errors import InputError, PluginError
-from ksched.report import Comparison, RunTables, compare, metric, open_results
+from ksched.errors import InputError
+from ksched.report import Comparison, RunTables, compare, metric, open_results, words
 from ksched.report import statistics as s
-from ksched.report.comparison import _aligned, _correct, _shape
+from ksched.report.collection import _aligned
+from ksched.report.comparison import _correct, _shape, _skew_note
 
 from .fabricated import Effect, Plan, fabricate
 
@@ -35,12 +37,13 @@ def test_the_first_policy_is_the_baseline_and_has_no_rows_of_its_own(found: Comp
 
 PLANTED = [
     ("free-memory", "scheduled_pods", "", "worse", 5),
-    ("free-memory", "pending_p95", "", "worse", 5),
+    ("free-memory", "pending_p99", "", "worse", 5),
     ("free-memory", "imbalance_mean", "memory", "better", 5),
-    ("best-fit", "imbalance_mean", "cpu", "worse", 4),
-    ("best-fit", "stranded_mean", "gpu", "better", 4),
+    ("best-fit", "imbalance_mean", "memory", "worse", 4),
+    ("best-fit", "stranded_mean", "memory", "better", 4),
     ("default-again", "scheduled_pods", "", "equal", 5),
     ("default-again", "pending_mean", "", "equal", 5),
+    ("free-memory", "pending_p95", "", "exploratory", 5),
 ]
 
 
@@ -109,17 +112,68 @@ FAMILY = [
 
 def test_holm_runs_over_a_family_and_counts_restatements_once() -> None:
     rows = [
-        {"shape": _shape(d, [0.0] * len(d)), "p": p, "diff": sum(d), "note": "", "better": "none"}
+        {"shape": _shape(d), "p": p, "diff": sum(d), "note": "", "better": "none", "family": "primary"}
         for _, d, p, _ in FAMILY
     ]
-    _correct(rows)
+    beside = {"shape": (1.0,), "p": 1e-9, "diff": 1.0, "note": "", "better": "lower", "family": "secondary"}
+    _correct([*rows, beside])
+    assert (math.isnan(beside["p_holm"]), beside["verdict"]) == (True, "exploratory")
     assert [row["p_holm"] for row in rows] == pytest.approx([row[3] for row in FAMILY], nan_ok=True)
 
 
-def test_metrics_that_restate_each_other_share_their_p(found: Comparison) -> None:
-    mine = found.frame[found.frame["policy"] == "free-memory"]
-    twins = mine[mine["metric"].isin(["scheduled_pods", "unscheduled_pods", "pending_censored"])]
-    assert len(twins) == 3 and twins["p_holm"].nunique() == 1
+def test_metrics_that_restate_each_other_share_their_p(timed: Path) -> None:
+    twins = ["scheduled_pods", "unscheduled_pods", "pending_censored"]
+    mine = compare(open_results(timed), primary=twins).frame.query("policy == 'free-memory' and metric in @twins")
+    assert len(mine) == 3 and (mine["p_holm"] == mine["p"]).all()
+
+
+def test_the_default_family_follows_the_mode(found: Comparison, found_inflated: Comparison) -> None:
+    pods, times = [("scheduled_pods", "")], [("pending_p99", ""), ("pending_mean", "")]
+    states = [(f"{name}_mean", "memory") for name in ("stranded", "imbalance", "allocation")]
+    assert list(found.primary) == [*pods, *times, *states, ("failed_pods", "")]
+    states = [(f"{name}_final", "cpu") for name in ("stranded", "imbalance", "allocation")]
+    assert list(found_inflated.primary) == [*pods, *states, ("failed_pods", "")]
+    assert not found.declared
+
+
+def test_only_the_family_the_file_declares_is_tested(timed: Path, tmp_path: Path) -> None:
+    shutil.copytree(timed, tmp_path / "r")
+    with (tmp_path / "r" / "experiment.yaml").open("a") as file:
+        file.write("primary: [pending p99, imbalance_mean.gpu, stranded_mean]\n")
+    comparison = compare(open_results(tmp_path / "r"))
+    stranded = [("stranded_mean", part) for part in ("cpu", "memory", "gpu")]
+    assert list(comparison.primary) == [("pending_p99", ""), ("imbalance_mean", "gpu"), *stranded]
+    tested = comparison.frame[comparison.frame["p_holm"].notna()]
+    assert set(zip(tested["metric"], tested["part"], strict=True)) <= set(comparison.primary)
+    assert set(comparison.frame.loc[comparison.frame["family"] == "secondary", "verdict"]) <= {"exploratory", "equal"}
+    assert "as the experiment file declares): p99 pending time, mean imbalance of GPU" in words.family_text(comparison)
+
+
+UNKNOWN = [("pending_p98", "did you mean 'pending_p99'"), ("imbalance_mean.gpus", "no part 'gpus' here")]
+
+
+@pytest.mark.parametrize(("name", "message"), UNKNOWN)
+def test_an_unknown_primary_metric_is_one_message(timed: Path, name: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        compare(open_results(timed), primary=[name])
+    assert message in str(caught.value)
+
+
+def test_a_relative_difference_has_the_interval_of_a_ratio(found: Comparison) -> None:
+    told = row(found, "free-memory", "pending_p99")
+    pairs = found.pairs.query("policy == 'free-memory' and metric == 'pending_p99'")
+    expected = s.relative_difference(pairs["value"], pairs["baseline"])
+    assert (told["relative"], told["relative_lo"], told["relative_hi"]) == pytest.approx(expected)
+    assert told["relative_lo"] != pytest.approx(100 * told["lo"] / told["baseline"])
+
+
+def test_skewed_differences_come_with_the_studentised_interval() -> None:
+    found = s.paired_difference([1.0, 1.1, 0.9, 1.2, 1.0, 9.0], np.zeros(6))
+    (note,) = _skew_note(found, np.array([1.0, 1.1, 0.9, 1.2, 1.0, 9.0]), "s", "key")
+    low, high = s.studentised_interval([1.0, 1.1, 0.9, 1.2, 1.0, 9.0], key="key")
+    assert note == f"skewed differences: the studentised interval is [+{low:.2f}, +{high:.2f}] s"
+    even = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    assert not list(_skew_note(s.paired_difference(even, np.zeros(6)), even, "s", "key"))
 
 
 def test_an_inflated_replay_has_no_times_and_no_gpu_rows(found_inflated: Comparison) -> None:
@@ -194,15 +248,59 @@ def test_a_users_metric_is_compared_and_a_broken_one_names_the_run(timed: Path) 
         """Pods that waited longer than five seconds."""
         return float(((run.pods["t_scheduled_us"] - run.pods["t_create_us"]) > 5_000_000).sum())
 
-    comparison = compare(open_results(timed), metrics=[late_pods])
+    comparison = compare(open_results(timed), metrics=[late_pods], primary=["late_pods"])
     assert row(comparison, "free-memory", "late_pods")["verdict"] == "worse"
 
     @metric("broken", title="Broken", unit="")
     def broken(run: RunTables) -> float:
         raise ValueError("no")
 
-    with pytest.raises(PluginError, match="metric 'broken' failed: ValueError: no"):
-        compare(open_results(timed), metrics=[broken])
+    comparison = compare(open_results(timed), metrics=[broken, late_pods], primary=["late_pods", "broken"])
+    assert list(comparison.failed_metrics) == ["broken"]
+    assert "metric 'broken' failed: ValueError: no" in str(comparison.failed_metrics["broken"])
+    assert "broken" not in set(comparison.per_run["metric"]) | set(comparison.frame["metric"])
+    assert row(comparison, "free-memory", "late_pods")["verdict"] == "worse"
+
+
+def test_metrics_named_in_the_experiment_file_are_relative_to_it(timed: Path, tmp_path: Path) -> None:
+    results, home = tmp_path / "results", tmp_path / "home"
+    shutil.copytree(timed, results)
+    home.mkdir()
+    (home / "mine.py").write_text("def pods_of(run):\n    return len(run.pods)\n")
+    with (results / "experiment.yaml").open("a") as file:
+        file.write("metrics: [mine.py:pods_of]\n")
+    with pytest.raises(InputError, match=r"experiment.yaml: metrics: the file 'mine.py' does not exist"):
+        compare(open_results(results))
+    (results / "origin.json").write_text(json.dumps({"experiment": str(home / "experiment.yaml")}))
+    assert compare(open_results(results)).mean("default", "demo", "pods_of") == 400
+
+
+def test_pairs_hold_the_differences_behind_a_row(found: Comparison) -> None:
+    for name in ("scheduled_pods", "pending_p95"):
+        told = row(found, "best-fit", name)
+        differences = found.differences("best-fit", "demo", name)
+        assert list(differences) == ["42", "43", "45", "46"]
+        assert np.mean(list(differences.values())) == pytest.approx(told["diff"])
+
+
+def test_pods_served_by_one_policy_only_are_counted(found: Comparison, timed: Path) -> None:
+    counted = found.overlap.set_index(["policy", "seed"]).loc[("free-memory", "43")]
+    results = open_results(timed)
+    mine, base = (
+        results.table("pods", ["workload", "t_scheduled_us"], policy=p, seed="43").set_index("workload")
+        for p in ("free-memory", "default")
+    )
+    scheduled, there = mine["t_scheduled_us"].notna(), base["t_scheduled_us"].notna().reindex(mine.index)
+    assert counted["scheduled_here_only"] == (scheduled & ~there).sum()
+    assert counted["scheduled_there_only"] == (~scheduled & there).sum() > 0
+
+
+def test_what_never_ran_is_weighed_by_its_demand(found: Comparison, timed: Path) -> None:
+    pods = open_results(timed).table("pods", policy="free-memory", seed="43")
+    told = found.censoring.set_index(["policy", "seed"]).loc[("free-memory", "43")]
+    missed = pods[pods["t_scheduled_us"].isna()]
+    assert told["never_scheduled"] == len(missed)
+    assert told["never_scheduled_cpu"] == pytest.approx(missed["cpu_milli"].sum() / pods["cpu_milli"].sum())
 
 
 def test_the_summary_is_over_seeds(found: Comparison) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import math
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pandas as pd
 import pytest
 
 from ksched.errors import InputError, PluginError
-from ksched.report import Run, RunTables, all_metrics, metric
+from ksched.report import Run, RunTables, all_metrics, find_metric, metric
+from ksched.report.outcomes import BUILT_IN
 
 S = 1_000_000
 
@@ -72,7 +74,16 @@ EXPECTED = [
     ("waits are 1, 2, 3, 4 s: p99 interpolates", "pending_p99", "", 3.97),
     ("one waits beyond the horizon", "pending_censored", "", 1),
     ("turnarounds are 11, 22, 33, 64 s", "completion_mean", "", 32.5),
+    ("turnarounds are 11, 22, 33, 64 s: median", "completion_p50", "", 27.5),
     ("turnarounds are 11, 22, 33, 64 s: p95", "completion_p95", "", 59.35),
+    ("turnarounds are 11, 22, 33, 64 s: p99", "completion_p99", "", 63.07),
+    ("jobs of one pod each say nothing more", "job_completion_mean", "", math.nan),
+    ("jobs of one pod each: median", "job_completion_p50", "", math.nan),
+    ("jobs of one pod each: p95", "job_completion_p95", "", math.nan),
+    ("jobs of one pod each: p99", "job_completion_p99", "", math.nan),
+    ("four ended", "finished_pods", "", 4),
+    ("none failed", "failed_pods", "", 0),
+    ("none was preempted", "preempted_pods", "", 0),
     ("no makespan while a pod was never scheduled", "makespan", "", math.nan),
     # 10 % for 20 s, 50 % for 40 s, 30 % for the last 40 s of 100
     ("allocation weighs by time to the horizon", "allocation_mean", "cpu", 34.0),
@@ -80,6 +91,8 @@ EXPECTED = [
     ("the peak", "allocation_max", "cpu", 50.0),
     ("imbalance over time", "imbalance_mean", "cpu", 12.0),
     ("imbalance at the end", "imbalance_final", "cpu", 20.0),
+    ("the highest imbalance", "imbalance_max", "cpu", 20.0),
+    ("the most that was stranded", "stranded_max", "cpu", 30.0),
     ("stranded over time", "stranded_mean", "memory", 20.0),
     ("stranded at the end", "stranded_final", "memory", 50.0),
     ("two of three nodes held a pod", "nodes_used", "", 2),
@@ -92,9 +105,7 @@ def test_by_hand(name: str, part: str, expected: float) -> None:
 
 
 def test_every_built_in_metric_is_tested_by_hand_and_explained() -> None:
-    assert {row[1] for row in EXPECTED} == {
-        name for name, m in all_metrics().items() if m.function.__module__ == "ksched.report.metrics"
-    }
+    assert {row[1] for row in EXPECTED} == {m.name for m in BUILT_IN}
     assert all(len(m.meaning) > 30 for m in all_metrics().values())
 
 
@@ -149,6 +160,76 @@ def test_metrics_that_break_the_contract_are_named() -> None:
     with pytest.raises(InputError, match="two metrics called 'double'"):
         all_metrics([double, double])
     with pytest.raises(InputError, match="is no metric"):
-        all_metrics([len])  # type: ignore[list-item]
+        all_metrics([5])  # type: ignore[list-item]
     with pytest.raises(InputError, match="none of lower, higher, none"):
         metric("m", title="M", unit="", better="more")(lambda run: 0.0)  # type: ignore[arg-type]
+
+
+def test_an_infinite_value_is_a_failure() -> None:
+    with pytest.raises(PluginError, match="infinite"):
+        metric("m", title="M", unit="")(lambda run: math.inf)(run_of())
+
+
+def test_a_job_ends_with_its_last_pod_and_counts_when_all_of_them_ended() -> None:
+    run = run_of()
+    run.pods["workload"] = ["a", "a", "b", "c", "c"]  # pod 4, of c, never ran
+    # a: created at 0, ended at 32; b: 20 to 53
+    assert value("job_completion_mean", run) == 32.5
+    assert value("job_completion_p95", run) == pytest.approx(32.95)
+
+
+def test_failed_and_preempted_pods_are_counted_by_outcome() -> None:
+    run = run_of()
+    run.pods.loc[[0, 1], "outcome"] = ["failed", "preempted"]
+    assert (value("failed_pods", run), value("preempted_pods", run)) == (1, 1)
+
+
+FILE = """
+from ksched.report import metric
+
+def late_pods(run):
+    "Pods that waited over two seconds."
+    return ((run.pods["t_scheduled_us"] - run.pods["t_create_us"]) > 2_000_000).sum()
+
+late = metric("late", title="Late pods", unit="pods", better="lower")(late_pods)
+number = 3
+"""
+
+
+def test_a_metric_is_found_in_a_file_decorated_or_not(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(FILE)
+    plain = find_metric("mine.py:late_pods", base=tmp_path)
+    assert (plain.name, plain.title, plain.better) == ("late_pods", "Late pods", "none")
+    assert plain.meaning == "Pods that waited over two seconds."
+    decorated = find_metric(f"{tmp_path}/mine.py:late")
+    assert (decorated.name, decorated.better) == ("late", "lower")
+    assert plain(run_of()) == decorated(run_of()) == {"": 2.0}
+    assert find_metric("ksched.report.outcomes:nodes_used").name == "nodes_used"
+
+
+WRONG = [
+    ("no function is named", "mine.py", "names no metric"),
+    ("the file is not there", "theirs.py:late", "the file 'theirs.py' does not exist"),
+    ("the module is not there", "no_such_module:late", "cannot load the metric: ModuleNotFoundError"),
+    ("the function is misspelled", "mine.py:late_pod", "did you mean 'late_pods'"),
+    ("what is named is no function", "mine.py:number", "3 is no metric"),
+    ("the file does not compile", "torn.py:late", "cannot load the metric: SyntaxError"),
+]
+
+
+@pytest.mark.parametrize(("reference", "message"), [r[1:] for r in WRONG], ids=[r[0] for r in WRONG])
+def test_a_wrong_reference_is_one_message(tmp_path: Path, reference: str, message: str) -> None:
+    (tmp_path / "mine.py").write_text(FILE)
+    (tmp_path / "torn.py").write_text("def late(run:")
+    with pytest.raises(InputError, match=message):
+        find_metric(reference, base=tmp_path)
+
+
+def test_an_installed_function_is_called_what_its_package_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = importlib.metadata.EntryPoint("hosts", "ksched.report.outcomes:pending_seconds", "ksched.metrics")
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [entry] if group == "ksched.metrics" else [])
+    assert all_metrics()["hosts"].function.__name__ == "pending_seconds"
+    gone = importlib.metadata.EntryPoint("gone", "no_such_module:gone", "ksched.metrics")
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [gone])
+    with pytest.raises(InputError, match=r"entry point gone = .*cannot load the metric: ModuleNotFoundError"):
+        all_metrics()

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from ksched.errors import InputError
+from ksched.errors import InputError, PluginError
 from ksched.report import Comparison, charts, compare, comparison_table, html, open_results, series, write_report
 
 from .fabricated import Effect, Plan, fabricate
@@ -37,10 +37,11 @@ def digests(directory: Path) -> dict[str, str]:
 
 def test_page_tables_and_figures_are_there(written: Path) -> None:
     names = set(digests(written))
-    tables = {"comparison", "summary", "per_run", "overlap", "censoring", "runs"}
+    tables = {"comparison", "summary", "pairs", "per_run", "overlap", "censoring", "runs"}
+    tables |= {"divergence", "divergence_scores"}
     assert {f"report/tables/{t}.{e}" for t in tables for e in ("parquet", "csv")} <= names
-    figures = {"differences", "allocated", "imbalance", "stranded", "pending", "unscheduled"}
-    assert {n for n in names if "figures" in n} == {f"report/figures/{f}.svg" for f in figures}
+    figures = {"differences", "allocated", "imbalance", "stranded", "pending", "nodes", "unscheduled"}
+    assert {n for n in names if "figures" in n} == {f"report/figures/{f}.{e}" for f in figures for e in ("svg", "pdf")}
     assert [p.name for p in written.iterdir() if "report" in p.name] == ["report"]
 
 
@@ -58,6 +59,7 @@ def test_repetition_gives_the_same_bytes(written: Path, tmp_path: Path) -> None:
 def test_a_figure_does_not_depend_on_what_was_drawn_before(found: Comparison) -> None:
     drawn = figure(found, "unscheduled")
     assert drawn.svg() == drawn.svg()
+    assert charts.pdf(drawn.svg()) == charts.pdf(drawn.svg())
     assert figure(found, "unscheduled").spec == drawn.spec
 
 
@@ -118,8 +120,8 @@ def figure(comparison: Comparison, name: str, workload: str = "demo") -> charts.
 
 def test_the_forest_plot_holds_the_rows_of_the_comparison(found: Comparison) -> None:
     drawn = data_of(figure(found, "differences"))
-    rows = found.frame[found.frame["metric"] == "pending_p95"].set_index("policy")
-    panel = drawn[drawn["panel"] == "Pending time, p95, s"].set_index("policy")
+    rows = found.frame[found.frame["metric"] == "pending_p99"].set_index("policy")
+    panel = drawn[drawn["panel"] == "Pending time, p99, s"].set_index("policy")
     for policy in ("free-memory", "best-fit"):
         assert panel.loc[policy, ["diff", "lo", "hi"]].tolist() == pytest.approx(
             rows.loc[policy, ["diff", "lo", "hi"]].tolist(), rel=1e-4
@@ -168,19 +170,118 @@ def test_an_inflated_replay_is_drawn_over_arrived_demand(found_inflated: Compari
     drawn = data_of(figure(comparison, "imbalance", "busy"))
     assert set(drawn["resource"]) == {"CPU", "Memory"}
     assert drawn.loc[drawn["resource"] == "CPU", "x"].max() == pytest.approx(130, rel=1e-3)
-    assert [f.name for f in charts.overview_figures(comparison)] == ["differences"]
+    assert [f.name for f in charts.all_figures(comparison)[""]] == ["matrix", "differences", "load"]
     assert "pending" not in {f.name for f in charts.workload_figures(comparison, "busy")}
 
 
 def test_many_workloads_become_a_matrix_and_folded_sections(found_inflated: Comparison) -> None:
     comparison = found_inflated
-    figures = {"": charts.overview_figures(comparison)}
-    figures |= {w: charts.workload_figures(comparison, w) for w in comparison.workloads}
-    page = html.render(comparison, figures)
+    page = html.render(comparison, charts.all_figures(comparison))
     assert "Workloads and policies" in page
     assert page.count('<details class="workload"') == 2
     specs = json.loads(re.search(r'id="chart-specs">(.*?)</script>', page, re.S)[1])
     assert {"figure-0-differences", "figure-1-allocated", "figure-2-allocated"} <= set(specs)
+
+
+def embedded(page: str) -> dict[str, dict]:
+    """Chart specs as a browser finds them in the page."""
+    return json.loads(re.search(r'id="chart-specs">(.*?)</script>', page, re.S)[1])
+
+
+def frame_of(spec: dict) -> pd.DataFrame:
+    (text,) = spec["datasets"].values()
+    return pd.read_csv(io.StringIO(text), dtype={"policy": str})
+
+
+def test_the_charts_in_the_page_say_what_the_tables_beside_it_say(written: Path) -> None:
+    specs = embedded((written / "report" / "index.html").read_text())
+    tables = {path.stem: pd.read_parquet(path) for path in (written / "report" / "tables").glob("*.parquet")}
+    table = tables["comparison"]
+    drawn = frame_of(specs["figure-1-differences"])
+    for row in drawn.itertuples():
+        title = row.panel.removesuffix(", s").removesuffix(", points").removesuffix(", pods")
+        said = table[(table["policy"] == row.policy) & (table["title"].isin([title, row.panel]))].iloc[0]
+        assert (row.diff, row.verdict) == (pytest.approx(said["diff"], rel=1e-4), said["verdict"])
+        if row.interval != "none":
+            assert (row.lo, row.hi) == pytest.approx((said["lo"], said["hi"]), rel=1e-4)
+    summary = tables["summary"]
+    bars = frame_of(specs["figure-1-unscheduled"]).groupby("policy")["pods"].sum()
+    missed = summary[summary["metric"] == "unscheduled_pods"].set_index("policy")["mean"]
+    assert bars.to_dict() == pytest.approx(missed.to_dict(), rel=1e-3)
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    """Three policies on six workloads; "good" is best everywhere."""
+    effects = {"default": Effect(fail=0.2), "good": Effect(placement=1), "middle": Effect(fail=0.1, placement=2)}
+    plan = Plan(effects, traces=[f"w{i}" for i in range(6)], seeds=(1, 2, 3), pods=120, samples=40, mode="inflate")
+    return compare(open_results(fabricate(tmp_path_factory.mktemp("grid"), plan)))
+
+
+def test_a_grid_is_a_matrix_ranks_and_a_forest_that_agree_with_the_table(grid: Comparison) -> None:
+    figures = charts.all_figures(grid)
+    page = html.render(grid, figures)
+    assert page.index("Workloads and policies") < page.index("Workload by workload")
+    assert page.count('<details class="workload"') == 6 and '<details class="workload" open' not in page
+    specs = embedded(page)
+    assert [f.name for f in figures[""]] == ["matrix", "ranks", "differences", "load"]
+    cells = frame_of(specs["figure-0-matrix"])
+    assert len(cells) == 2 * 6
+    for cell in cells.itertuples():
+        said = grid.row(cell.policy, cell.workload, "scheduled_pods")
+        assert cell.difference == pytest.approx(said["relative"], rel=1e-4) and cell.verdict == said["verdict"]
+        assert cell.text.endswith("*") == (said["p_holm"] < 0.05)
+    ranks = frame_of(specs["figure-0-ranks"]).set_index("policy")
+    assert ranks["rank"].to_dict() == {"good": 1.0, "middle": 2.0, "default": 3.0}
+    assert (ranks["hi"] - ranks["lo"]).iloc[0] == pytest.approx(2.343 * (3 * 4 / (6 * 6)) ** 0.5, rel=1e-3)
+    assert "Nemenyi" in page and "Demšar 2006" in page
+
+
+def test_the_advantage_by_load_is_the_difference_of_the_curves(grid: Comparison) -> None:
+    drawn = data_of(next(f for f in charts.all_figures(grid)[""] if f.name == "load"))
+    last = drawn[(drawn["policy"] == "good") & (drawn["resource"] == "CPU")].iloc[-1]
+    gains = []
+    for workload in grid.workloads:
+        curve = series.progress(grid, workload).query("resource == 'cpu'")
+        at = [np.interp(last["x"], c["x"], c["allocated"]) for _, c in curve.groupby("policy", sort=False)]
+        gains.append(at[1] - at[0])
+    assert (last["gain"], last["lo"], last["hi"]) == pytest.approx((np.mean(gains), min(gains), max(gains)), rel=1e-3)
+
+
+@pytest.mark.slow
+def test_a_large_grid_stays_small_and_folded(tmp_path: Path) -> None:
+    effects = {f"p{i}": Effect(fail=0.01 * i, placement=i) for i in range(6)}
+    plan = Plan(effects, traces=[f"workload-{i:02d}" for i in range(17)], seeds=(1,), pods=30, samples=30)
+    comparison = compare(open_results(fabricate(tmp_path, plan)))
+    page = write_report(tmp_path, comparison=comparison, figures=False)
+    assert page.stat().st_size < 5_000_000
+    assert page.read_text().count('<details class="workload"') == 17
+
+
+def test_workloads_beyond_the_budget_are_drawn_in_files_only(grid: Comparison, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = charts.all_figures(grid)
+    first = sum(len(json.dumps(f.spec)) for w in ("", "w0", "w1") for f in figures[w])
+    monkeypatch.setattr(html, "SPEC_BUDGET", first)
+    page = html.render(grid, figures)
+    drawn = {name.split("-")[1] for name in embedded(page)}
+    assert drawn == {"0", "1", "2"} and page.count("the curves of this one are left out") == 4
+
+
+def test_a_failing_metric_is_named_and_the_rest_is_written(
+    timed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ksched.cli.report import report
+
+    directory = tmp_path / "results"
+    shutil.copytree(timed, directory)
+    mine = tmp_path / "mine.py"
+    mine.write_text("def broken(run):\n    raise ValueError('no')\n\ndef fine(run):\n    return len(run.pods)\n")
+    with pytest.raises(PluginError, match="metric 'broken' failed: ValueError: no"):
+        report(directory, metric=[f"{mine}:broken", f"{mine}:fine"], figures=False)
+    page = (directory / "report" / "index.html").read_text()
+    assert "metric &#39;broken&#39; failed: ValueError: no" in page
+    assert "fine" in set(pd.read_parquet(directory / "report" / "tables" / "summary.parquet")["metric"])
+    assert "report:" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 140])
@@ -239,4 +340,4 @@ def test_a_browser_without_network_draws_every_chart(written: Path, tmp_path: Pa
     page = written / "report" / "index.html"
     done = subprocess.run(["chromium", *options, page.as_uri()], capture_output=True, text=True, timeout=120)
     assert "CONSOLE" not in done.stderr
-    assert done.stdout.count('class="marks"') == page.read_text().count('class="chart"') == 6
+    assert done.stdout.count('class="marks"') == page.read_text().count('class="chart"') == 7

@@ -12,8 +12,12 @@ import pyarrow as pa
 import pytest
 
 from ksched.errors import InputError
+from ksched.experiments.dataset import update_dataset
+from ksched.experiments.store import ResultStore
 from ksched.report import open_results
 from ksched.report.results import natural_key, to_pandas
+from ksched.report.runs import results as list_results
+from ksched.report.runs import side_by_side
 
 from .fabricated import Effect, Plan, fabricate
 
@@ -36,6 +40,53 @@ def test_a_table_of_all_runs_carries_the_axes(timed: Path) -> None:
     assert list(pods.columns) == ["policy", "trace", "seed", "node", "t_scheduled_us"]
     assert len(pods) == 400 and set(pods["seed"]) == {"43"}
     assert pods["t_scheduled_us"].isna().sum() == pods["node"].isna().sum() > 0
+
+
+@pytest.fixture
+def by_workload(tmp_path: Path) -> Path:
+    """An experiment whose traces are an axis called "workload", as a column of the pods is, and "makespan"."""
+    fabricate(tmp_path, Plan({"default": Effect(), "other": Effect(fail=0.1)}, traces=("x", "y"), seeds=(1,), pods=50))
+    renamed = {"trace": "workload", "seed": "makespan"}
+    for path in [tmp_path / "plan.json", *sorted(tmp_path.glob("runs/*/run.json"))]:
+        document = json.loads(path.read_text())
+        for run in document.get("runs", [document]):
+            run["axes"] = {renamed.get(k, k): v for k, v in run["axes"].items()}
+            run["cells"] = [run["axes"]]
+        if "runs" in document:
+            document["axes"] = {renamed.get(k, k): v for k, v in document["axes"].items()}
+        else:
+            files = {f.name: {"bytes": f.stat().st_size} for f in path.parent.glob("*.parquet")}
+            document["files"] = files
+        path.write_text(json.dumps(document))
+    return tmp_path
+
+
+def test_an_axis_called_like_a_column_is_told_apart_from_it(by_workload: Path) -> None:
+    results = open_results(by_workload)
+    assert results.axis_columns == {"policy": "policy", "workload": "axis_workload", "makespan": "makespan"}
+    pods = results.table("pods", workload="y")
+    assert set(pods["axis_workload"]) == {"y"}
+    assert set(pods["workload"]) == {f"job-{i}" for i in range(50)}
+    # One name beside every table, so that they can be joined with each other.
+    assert list(results.table("samples", ["t_us"]).columns) == ["policy", "axis_workload", "makespan", "t_us"]
+    assert set(results.runs["workload"]) == {"x", "y"}
+
+
+def test_an_axis_called_like_a_metric_is_told_apart_from_it(by_workload: Path) -> None:
+    frame = list_results(by_workload, metrics=["makespan"])
+    assert set(frame["axis_makespan"]) == {"1"}
+    assert "makespan" in frame.columns[-1] and frame["makespan"].dtype == "float64"
+    both = side_by_side([by_workload], metrics=["scheduled_pods", "makespan"], by=["makespan", "workload"])
+    assert both[["makespan", "workload"]].to_numpy().tolist() == [["1", "x"], ["1", "y"]]
+
+
+def test_the_runs_of_a_data_set_can_be_joined_with_its_tables(by_workload: Path) -> None:
+    store = ResultStore(by_workload)
+    (by_workload / "partial").mkdir()
+    update_dataset(store)
+    runs = pd.read_parquet(store.tables / "runs.parquet")
+    joined = pd.read_parquet(store.tables / "pods").merge(runs, on="run")
+    assert set(joined["axis_workload"]) == {"x", "y"} and joined["workload"].nunique() == 50
 
 
 def test_times_beyond_float_precision_survive_nulls() -> None:
@@ -102,6 +153,24 @@ def _only_failures(directory: Path) -> None:
         run.rename(run.with_name(run.name + ".failed"))
 
 
+def _edit_plan(directory: Path, **changes: object) -> None:
+    path = directory / "plan.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def _rename_experiment(directory: Path) -> None:
+    _edit_plan(directory, experiment="other")
+
+
+def _replan(directory: Path) -> None:
+    _edit_plan(directory, runs=[{"run_id": "feedfeedfeedfeed", "axes": {"policy": "a"}}])
+
+
+def _only_the_file(directory: Path) -> None:
+    shutil.rmtree(directory / "runs")
+    (directory / "plan.json").unlink()
+
+
 BAD = [
     ("no such directory", lambda d: shutil.rmtree(d), "there is no such directory"),
     ("an empty directory", lambda d: [shutil.rmtree(d), d.mkdir()], "this directory holds no results"),
@@ -113,6 +182,11 @@ BAD = [
     ("run.json is torn", lambda d: (_first_run(d) / "run.json").write_text('{"run_id": "x'), "cannot read this file"),
     ("run.json is gone", lambda d: (_first_run(d) / "run.json").unlink(), "has no run.json"),
     ("plan.json is torn", lambda d: (d / "plan.json").write_text("[1"), "cannot read this file"),
+    ("a plan of something else", lambda d: _edit_plan(d, runs=5), "this is no plan of an experiment"),
+    ("two experiments mixed", _rename_experiment, "plan.json is of the experiment 'other', experiment.yaml of 'demo'"),
+    ("runs of another experiment", _replan, "none of the 2 finished runs here belongs to the plan of 'demo'"),
+    ("the folder of an experiment", _only_the_file, "this is the folder of an experiment, not of its results"),
+    ("a file", lambda d: [shutil.rmtree(d), d.write_text("x")], "this is a file, not a directory of results"),
     ("the experiment copy is torn", lambda d: (d / "experiment.yaml").write_text("a: [1"), "cannot read this file"),
 ]
 

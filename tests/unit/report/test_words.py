@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from ksched.report import Comparison, compare, open_results, words
+from ksched.report import Comparison, cautions, compare, open_results, words
 from ksched.report.diagnosis import Fingerprint, what_varies
+from ksched.report.headlines import Column, separating_column
+from ksched.report.leaders import leaders, ranks
+from ksched.report.numbers import scale
+from ksched.report.series import unscheduled_table
 
 from .fabricated import Effect, Plan, fabricate
 
@@ -66,7 +70,7 @@ VALUES = [
 
 @pytest.mark.parametrize(("unit", "value", "text"), VALUES)
 def test_values_with_units(unit: str, value: float, text: str) -> None:
-    assert words.scale(unit, value).value(value) == text
+    assert scale(unit, value).value(value) == text
 
 
 def made(tmp_path: Path, plan: Plan) -> Comparison:
@@ -77,8 +81,78 @@ def test_the_finding_names_the_best_policy(tmp_path: Path) -> None:
     effects = {"default": Effect(fail=0.2), "good": Effect(placement=1), "bad": Effect(fail=0.4, placement=2)}
     text = words.finding(made(tmp_path, Plan(effects, seeds=range(8))))
     assert re.fullmatch(
-        r"Good schedules [0-9.]+ % more pods \[\+[0-9.]+, \+[0-9.]+\] \(against default, 8 seeds\); "
-        r"no other policy does better on this\.",
+        r"good has the best scheduled pods against default \([0-9.]+ instead of [0-9.]+, "
+        r"\+[0-9.]+ % \[\+[0-9.]+, \+[0-9.]+\], 8 seeds\)\.",
+        text,
+    )
+
+
+def test_two_policies_that_tie_at_the_top_are_both_named(tmp_path: Path) -> None:
+    effects = {"default": Effect(fail=0.2), "one": Effect(placement=1), "two": Effect(placement=1)}
+    comparison = made(tmp_path, Plan(effects, seeds=range(8)))
+    assert words.finding(comparison).startswith("one and two tie for the best scheduled pods against default")
+    ahead = leaders(comparison, "demo", Column("scheduled_pods", "", "Scheduled pods"))
+    assert (ahead.best, ahead.equal, ahead.open) == ("one", ("two",), ())
+
+
+def test_a_policy_not_told_apart_from_the_leader_is_named_beside_it(tmp_path: Path) -> None:
+    effects = {
+        "default": Effect(fail=0.3),
+        "one": Effect(fail=0.02, placement=1),
+        "near": Effect(fail=0.021, placement=2),
+        "behind": Effect(fail=0.2, placement=3),
+    }
+    comparison = made(tmp_path, Plan(effects, seeds=range(5)))
+    ahead = leaders(comparison, "demo", Column("scheduled_pods", "", "Scheduled pods"))
+    assert ahead.best in ("one", "near") and set(ahead.equal + ahead.open) | {ahead.best} == {"one", "near"}
+    assert re.search(r"near .*not told apart from it|one and near tie", words.finding(comparison))
+
+
+def test_the_baseline_may_lead_and_share_the_lead(tmp_path: Path) -> None:
+    effects = {"default": Effect(), "same": Effect(), "bad": Effect(fail=0.3)}
+    text = words.finding(made(tmp_path, Plan(effects, seeds=range(5))))
+    assert text == "No policy improves on default in scheduled pods; same is equal to it (5 seeds)."
+
+
+def test_ranks_name_all_who_lead(tmp_path: Path) -> None:
+    effects = {
+        "default": Effect(fail=0.3),
+        "one": Effect(fail=0.05, placement=1),
+        "two": Effect(fail=0.05, placement=2),
+    }
+    plan = Plan(effects, traces=[f"t{i}" for i in range(8)], seeds=(1, 2, 3), pods=80, samples=20)
+    comparison = made(tmp_path, plan)
+    found = ranks(comparison, separating_column(comparison))
+    assert found.workloads == 8 and found.policies[-1] == "default" and found.ranks[-1] == 3.0
+    assert words.finding(comparison).endswith("By mean rank one and two lead and are not told apart.")
+    assert ranks(made(tmp_path / "few", Plan(effects, seeds=(1,), pods=40)), separating_column(comparison)) is None
+
+
+def test_policies_that_serve_other_pods_are_compared_on_that_too(found: Comparison) -> None:
+    told = {text.split(":")[0]: text for text in cautions.different_pods(found) if " scheduled " in text}
+    mean = found.overlap.groupby("policy")["scheduled_there_only"].mean()
+    assert set(told) == {"free-memory", "best-fit"}
+    assert f"{mean['free-memory']:.0f} the other way round" in told["free-memory"]
+
+
+def test_the_censored_pods_stand_in_a_table(found: Comparison) -> None:
+    rows = dict(cautions.censoring_table(found))
+    mean = found.censoring[found.censoring["policy"] == "free-memory"].mean(numeric_only=True)
+    created, never, shares, running = rows["free-memory"]
+    assert (created, never) == ("400.0", f"{mean['never_scheduled']:.1f}")
+    assert shares.startswith(f"{100 * mean['never_scheduled_cpu']:.1f} % CPU, ")
+    assert running == f"{mean['unfinished'] - mean['never_scheduled']:.1f}"
+
+
+def test_how_many_seeds_one_percent_takes_is_said(found: Comparison) -> None:
+    (text,) = [
+        line
+        for line in cautions.what_seeds_can_show(found, "demo", Column("scheduled_pods", "", "Scheduled pods"))
+        if line.startswith("best-fit")
+    ]
+    assert re.fullmatch(
+        r"best-fit: 4 seeds show a difference of .* of the baseline\) in four of five cases, after the correction; "
+        r"to see a difference of 1 % about [0-9,]+ seeds are needed, cautiously [0-9,]+\.",
         text,
     )
 
@@ -86,7 +160,8 @@ def test_the_finding_names_the_best_policy(tmp_path: Path) -> None:
 def test_a_difference_that_is_not_established_is_no_win(found: Comparison) -> None:
     """best-fit schedules about 1 % more pods on four seeds: not enough to say so after correction."""
     text = words.finding(found)
-    assert text.startswith("No policy is shown to improve on default in scheduled pods; nearest is best-fit: +1.0 %")
+    assert text.startswith("No policy is shown to improve on default in scheduled pods; nearest is best-fit (")
+    assert "+1.0 %" in text
 
 
 def test_a_worse_policy_is_no_finding_in_its_favour(tmp_path: Path) -> None:
@@ -97,16 +172,16 @@ def test_a_worse_policy_is_no_finding_in_its_favour(tmp_path: Path) -> None:
 
 def test_ties_are_said_loudly(tmp_path: Path) -> None:
     comparison = made(tmp_path, Plan({"default": Effect(), "same": Effect()}, pods=80))
-    assert words.cannot_separate(comparison)
+    assert cautions.cannot_separate(comparison)
     assert words.finding(comparison).startswith("This experiment cannot tell its policies apart")
-    assert words.warnings(comparison)[0].startswith("The workload cannot separate these policies.")
+    assert cautions.warnings(comparison)[0].startswith("The workload cannot separate these policies.")
 
 
 def test_equal_outcomes_on_other_nodes_are_said_to_be_only_that(tmp_path: Path) -> None:
     effects = {"default": Effect(fail=0), "spread": Effect(fail=0, imbalance=0.02)}
     comparison = made(tmp_path, Plan(effects, pods=200))
-    assert not words.cannot_separate(comparison)
-    assert any("differ only in where these land" in text for text in words.warnings(comparison))
+    assert not cautions.cannot_separate(comparison)
+    assert any("differ only in where these land" in text for text in cautions.warnings(comparison))
 
 
 WARNINGS = [
@@ -120,7 +195,7 @@ WARNINGS = [
 def test_what_limits_the_result_is_said(tmp_path: Path, start: str, options: dict) -> None:
     effects = {"default": Effect(), "other": Effect(fail=0.1, placement=1)}
     comparison = made(tmp_path, Plan(effects, pods=100, **options))
-    assert any(text.startswith(start) for text in words.warnings(comparison))
+    assert any(text.startswith(start) for text in cautions.warnings(comparison))
 
 
 def test_runs_that_are_not_there_yet_are_counted(tmp_path: Path) -> None:
@@ -128,7 +203,7 @@ def test_runs_that_are_not_there_yet_are_counted(tmp_path: Path) -> None:
 
     fabricate(tmp_path, Plan({"a": Effect(), "b": Effect(fail=0.1)}, seeds=(1, 2), pods=60))
     shutil.rmtree(sorted((tmp_path / "runs").iterdir())[-1])
-    texts = words.warnings(compare(open_results(tmp_path)))
+    texts = cautions.warnings(compare(open_results(tmp_path)))
     assert "1 of 4 planned runs have not finished; this report covers 3." in texts
 
 
@@ -167,7 +242,7 @@ def test_what_the_seeds_vary(runs: list[Fingerprint], changing: list[str]) -> No
 
 def test_reasons_are_averaged_over_all_runs_of_a_policy(found: Comparison) -> None:
     comparison = found
-    table = words.unscheduled_table(comparison, "demo")
+    table = unscheduled_table(comparison, "demo")
     assert list(table.columns) == list(comparison.policies)
     unscheduled = comparison.summary()
     mine = unscheduled[unscheduled["metric"] == "unscheduled_pods"].set_index("policy")["mean"]

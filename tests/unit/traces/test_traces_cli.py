@@ -73,9 +73,13 @@ FAULTS = [
     ("no data folder", ["convert", "openb", "-o", "x"], "--data DIR"),
     ("an unknown setting", ["generate", "-o", "x", "--config", "typo.yaml"], "unknown key podz\n  did you mean pods"),
     ("a deep unknown setting", ["generate", "-o", "x", "--config", "deep.yaml"], "unknown key pools.0.cpus"),
-    ("broken YAML", ["generate", "-o", "x", "--config", "broken.yaml"], "broken.yaml:2: not YAML"),
+    ("broken YAML", ["generate", "-o", "x", "--config", "broken.yaml"], "broken.yaml:2: malformed YAML"),
     ("a list for a mapping", ["generate", "-o", "x", "--config", "list.yaml"], "expected a mapping"),
-    ("a settings file that is not there", ["generate", "-o", "x", "--config", "none.yaml"], "cannot be read"),
+    (
+        "a settings file that is not there",
+        ["generate", "-o", "x", "--config", "none.yaml"],
+        "cannot read the generator settings",
+    ),
     ("a senseless number", ["generate", "-o", "x", "--pods", "0"], "pods: Input should be greater than or equal to 1"),
     ("an output in use", ["generate", "-o", "full"], "full: exists and is not empty"),
 ]
