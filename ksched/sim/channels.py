@@ -19,7 +19,7 @@ class Channel:
     for its turn in the kernel, so that a caller is never re-entered by its own answer.
     """
 
-    __slots__ = ("_delay", "_inline", "_instant", "_kernel", "_priority")
+    __slots__ = ("_delay", "_inline", "_instant", "_kernel", "_posts", "_priority")
 
     def __init__(self, kernel: Kernel, delay: Sampler, *, priority: int = 0, inline: bool = False) -> None:
         self._kernel = kernel
@@ -27,11 +27,15 @@ class Channel:
         self._priority = priority
         self._inline = inline
         self._instant = inline and delay.is_zero
+        self._posts = not inline and delay.is_zero and priority == 0
 
     def send(self, fn: Callable[..., object], *args: Any) -> None:
         """Call ``fn(*args)`` at the other end."""
         if self._instant:
             fn(*args)
+            return
+        if self._posts:
+            self._kernel.post(fn, *args)
             return
         delay = self._delay()
         if delay == 0 and self._inline:

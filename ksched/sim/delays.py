@@ -60,6 +60,16 @@ class _Distribution(BaseModel):
         """True when every sample is 0."""
         return False
 
+    @property
+    def typical(self) -> int:
+        """The median in ns."""
+        raise NotImplementedError
+
+    @property
+    def ceiling(self) -> int:
+        """Nanoseconds that no sample will ever exceed, or one in 10^15 at most."""
+        raise NotImplementedError
+
     def sample(self, rng: np.random.Generator) -> int:
         """One duration in ns, never negative."""
         raise NotImplementedError
@@ -74,6 +84,14 @@ class Constant(_Distribution):
     @property
     def is_zero(self) -> bool:
         return self.value == 0
+
+    @property
+    def typical(self) -> int:
+        return self.value
+
+    @property
+    def ceiling(self) -> int:
+        return self.value
 
     def sample(self, rng: np.random.Generator) -> int:
         return self.value
@@ -96,6 +114,14 @@ class Uniform(_Distribution):
     def is_zero(self) -> bool:
         return self.high == 0
 
+    @property
+    def typical(self) -> int:
+        return (self.low + self.high) // 2
+
+    @property
+    def ceiling(self) -> int:
+        return self.high
+
     def sample(self, rng: np.random.Generator) -> int:
         return int(rng.integers(self.low, self.high, endpoint=True)) if self.high else 0
 
@@ -110,6 +136,14 @@ class Exponential(_Distribution):
     @property
     def is_zero(self) -> bool:
         return self.mean == 0 and self.offset == 0
+
+    @property
+    def typical(self) -> int:
+        return self.offset + int(self.mean * math.log(2))
+
+    @property
+    def ceiling(self) -> int:
+        return self.offset + int(self.mean * math.log(1e15))
 
     def sample(self, rng: np.random.Generator) -> int:
         return self.offset + (int(rng.standard_exponential() * self.mean) if self.mean else 0)
@@ -129,6 +163,15 @@ class LogNormal(_Distribution):
     @property
     def is_zero(self) -> bool:
         return self.median == 0 and self.offset == 0
+
+    @property
+    def typical(self) -> int:
+        return self.offset + self.median
+
+    @property
+    def ceiling(self) -> int:
+        # The normal distribution is beyond 7.94 deviations once in 10^15.
+        return self.offset + int(self.median * math.exp(7.95 * self.sigma))
 
     def sample(self, rng: np.random.Generator) -> int:
         return self.offset + (int(math.exp(rng.standard_normal() * self.sigma) * self.median) if self.median else 0)

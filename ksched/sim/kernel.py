@@ -92,18 +92,22 @@ class Kernel:
 
     def step(self) -> bool:
         """Run the next call; False when there is none."""
-        self._drop_cancelled()
         heap, soon = self._heap, self._soon
-        if soon and not (heap and heap[0][0] == self.now and heap[0][1] == 0 and heap[0][2] < soon[0][0]):
-            _, fn, args = soon.popleft()
-            fn(*args)
-            return True
-        if not heap:
-            return False
-        self.now, _, _, timer = heapq.heappop(heap)
+        while True:
+            if soon and not (heap and heap[0] < (self.now, 0, soon[0][0])):
+                _, fn, args = soon.popleft()
+                fn(*args)
+                return True
+            if not heap:
+                return False
+            time, _, _, timer = heapq.heappop(heap)
+            if timer.fn is not None:
+                break
+            self._cancelled -= 1
+        self.now = time
         self._background -= timer.background
-        fn, timer.fn = timer.fn, None  # type: ignore[assignment]  # from here on a cancel() means nothing
-        fn(*timer.args)
+        call, timer.fn = timer.fn, None  # from here on a cancel() means nothing
+        call(*timer.args)
         return True
 
     def run(self, until: int | None = None) -> None:

@@ -67,3 +67,31 @@ def lease_exists() -> EtcdError:
 
 def lease_ttl_too_large() -> EtcdError:
     return EtcdError(OUT_OF_RANGE, "too large lease TTL")
+
+
+def timed_out() -> EtcdError:
+    return EtcdError(UNAVAILABLE, "request timed out")
+
+
+def timed_out_after_leader_failure() -> EtcdError:
+    return EtcdError(UNAVAILABLE, "request timed out, possibly due to previous leader failure")
+
+
+def no_leader() -> EtcdError:
+    return EtcdError(UNAVAILABLE, "no leader")
+
+
+def leader_changed() -> EtcdError:
+    return EtcdError(UNAVAILABLE, "leader changed")
+
+
+def server_stopped() -> EtcdError:
+    return EtcdError(UNAVAILABLE, "server stopped")
+
+
+def member_not_found() -> EtcdError:
+    return EtcdError(NOT_FOUND, "member not found")
+
+
+def unhealthy() -> EtcdError:
+    return EtcdError(UNAVAILABLE, "unhealthy cluster")

@@ -223,3 +223,17 @@ class WatchBatch(NamedTuple):
     events: tuple[Event, ...]
     canceled: bool = False
     compact_revision: int = 0
+
+
+def encoded_size(op: Request) -> int:
+    """Bytes of a request, as far as limits are concerned: the keys and values it writes."""
+    if isinstance(op, (Put, PutIf)):
+        return len(op.key) + (op.size if op.size >= 0 else len(op.value or b""))
+    if isinstance(op, Txn):
+        size = 0
+        for branch in (op.success, op.failure):
+            for inner in branch:
+                if not isinstance(inner, Range):
+                    size += encoded_size(inner)
+        return size
+    return 0

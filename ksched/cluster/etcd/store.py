@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import builtins
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
 from ksched.cluster.etcd import errors
@@ -33,6 +33,7 @@ from ksched.cluster.etcd.ops import (
     LeaseGrant,
     LeaseResponse,
     LeaseRevoke,
+    Operation,
     Put,
     PutIf,
     PutResponse,
@@ -64,6 +65,12 @@ class Lease:
         self.ttl = ttl
         self.keys: dict[bytes, None] = {}
 
+    def copy(self) -> Lease:
+        """The same lease, to be changed apart from this one."""
+        other = Lease(self.id, self.ttl)
+        other.keys = dict(self.keys)
+        return other
+
 
 class Store:
     """See the module's text. ``revision`` is the last one written, ``compact_revision`` the last compacted."""
@@ -83,6 +90,20 @@ class Store:
         self._next_watch_id = 0
         self._changes: list[Event] = []  # of the write txn under way
 
+    def fork(self) -> Store:
+        """A store of the same state and without watches, to be changed apart from this one; versions are shared."""
+        other = Store()
+        other.revision = self.revision
+        other.compact_revision = self.compact_revision
+        other.size_in_use = self.size_in_use
+        other.leases = {lease.id: lease.copy() for lease in self.leases.values()}
+        other._history = {key: history.copy() for key, history in self._history.items()}
+        other._sorted = self._sorted.copy()
+        other._unsorted = self._unsorted.copy()
+        other._log = self._log.copy()
+        other._log_first = self._log_first
+        return other
+
     # -- requests ---------------------------------------------------------------------------------------------
 
     def apply(self, op: Request) -> Response:
@@ -91,7 +112,8 @@ class Store:
 
     def put(self, op: Put) -> PutResponse:
         check_put(op)
-        self._check_put_state(op)
+        self._check_lease(op)
+        self._check_has_previous(op)
         prev = self._put_op(op)
         self._commit()
         return PutResponse(self.revision, prev if op.prev_kv else None)
@@ -201,7 +223,7 @@ class Store:
         start = start_revision or self.revision + 1
         watch = Watch(self._next_watch_id, key, range_end, sink, start, prev_kv, no_put, no_delete)
         if start < self.compact_revision:
-            sink(WatchBatch(self.revision, (), True, self.compact_revision))
+            sink(WatchBatch(0, (), True, self.compact_revision))
             return watch
         for revision in builtins.range(max(start, self._log_first), self.revision + 1):
             entry = self._log[revision - self._log_first]
@@ -392,13 +414,15 @@ class Store:
         return succeeded, [self._plan(op) if type(op) is Txn else op for op in branch]
 
     def _check_plan(self, plan: tuple[bool, list[Any]]) -> None:
-        for op in plan[1]:
+        """All puts of the plan, nested ones too, then all ranges: which error is told depends on the order."""
+        operations = list(_operations_of(plan))
+        for op in operations:
             if type(op) is Put:
-                self._check_put_state(op)
-            elif type(op) is Range:
+                self._check_has_previous(op)
+                self._check_lease(op)
+        for op in operations:
+            if type(op) is Range:
                 self._check_revision(op.revision)
-            elif type(op) is tuple:
-                self._check_plan(op)
 
     def _execute(self, plan: tuple[bool, list[Any]]) -> tuple[Response, ...]:
         responses: list[Response] = []
@@ -413,8 +437,8 @@ class Store:
                 revision = self._current_revision()
                 responses.append(DeleteRangeResponse(revision, len(gone), gone if op.prev_kv else []))
             else:
-                inner = self._execute(op)
-                responses.append(TxnResponse(self._current_revision(), op[0], inner))
+                # etcd leaves the header of a nested txn empty (server/etcdserver/apply.go, applyTxn).
+                responses.append(TxnResponse(0, op[0], self._execute(op)))
         return tuple(responses)
 
     def _holds(self, compare: Compare) -> bool:
@@ -434,13 +458,13 @@ class Store:
 
     # -- checks -----------------------------------------------------------------------------------------------
 
-    def _check_put_state(self, op: Put) -> None:
-        if op.ignore_value or op.ignore_lease:
-            history = self._history.get(op.key)
-            if history is None or history[-1].version == 0:
-                raise errors.key_not_found()
+    def _check_lease(self, op: Put) -> None:
         if op.lease and op.lease not in self.leases:
             raise errors.lease_not_found()
+
+    def _check_has_previous(self, op: Put) -> None:
+        if (op.ignore_value or op.ignore_lease) and self._live(op.key) is None:
+            raise errors.key_not_found()
 
     def _check_revision(self, revision: int) -> None:
         if revision > self.revision:
@@ -467,6 +491,14 @@ class Store:
 
 def _changes_of(entry: KeyValue | list[KeyValue]) -> Sequence[KeyValue]:
     return entry if isinstance(entry, list) else (entry,)
+
+
+def _operations_of(plan: tuple[bool, list[Any]]) -> Iterator[Operation]:
+    for op in plan[1]:
+        if type(op) is tuple:
+            yield from _operations_of(op)
+        else:
+            yield op
 
 
 def _mod_revision(kv: KeyValue) -> int:

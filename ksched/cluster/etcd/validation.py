@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ksched.cluster.etcd import errors
-from ksched.cluster.etcd.ops import FROM_KEY, DeleteRange, Operation, Put, Txn
+from ksched.cluster.etcd.ops import DeleteRange, Operation, Put, Txn
 
 MAX_TXN_OPS = 128
 
@@ -51,9 +51,8 @@ class _Intervals:
         self.ranges: list[tuple[bytes, bytes | None]] = []
 
     def cover(self, key: bytes) -> bool:
-        return any(
-            key == low if high is None else low <= key and (high == FROM_KEY or key < high) for low, high in self.ranges
-        )
+        # As etcd: a delete "from key on" (range_end 0x00) is taken for an empty interval and collides with nothing.
+        return any(key == low if high is None else low <= key < high for low, high in self.ranges)
 
 
 def _check_writes(branch: Sequence[Operation]) -> tuple[set[bytes], _Intervals]:
