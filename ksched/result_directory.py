@@ -21,7 +21,10 @@ from typing import Any, Literal
 SCHEMA_VERSION = 1
 """Version of the result tables and of run.json. A change of a column's name, type or meaning raises it."""
 
-TABLES = ("pods", "nodes", "decisions", "samples", "events")
+TABLES = ("pods", "nodes", "decisions", "samples", "events", "fragmentation")
+"""``fragmentation`` is there only where the experiment asked for it."""
+EXPORTS = ("load-curves",)
+"""Files an experiment may ask for beside its results (ksched.report.exports)."""
 RUN_COLUMNS = (
     "run_id",
     "status",

@@ -162,6 +162,10 @@ def _announced(run_one: Callable[[Plan], Sweep], plan: Plan) -> Sweep:
     started = time.monotonic()
     sweep = run_one(plan)
     result = sweep.result
+    if result.done or result.kept:
+        from ksched.report.exports import write_exports
+
+        write_exports(sweep.directory)
     console.print(
         f"{len(result.done)} runs done in {time.monotonic() - started:.1f} s, {len(result.kept)} kept, "
         f"{len(result.failed)} failed; results are in {short_path(sweep.directory)}",

@@ -76,3 +76,16 @@ class Cluster:
     def run(self, until_ns: int | None = None) -> None:
         """Let time pass: up to ``until_ns``, or until nothing is left to happen but housekeeping."""
         self.kernel.run(until_ns)
+
+    def close(self) -> None:
+        """Let go of everything. Neither the cluster nor any part of it can be used afterwards.
+
+        The parts refer to each other in circles, so without this a finished run would stay in memory until the
+        garbage collector looks through all of it. What kubelets and controllers watch is left to the collector.
+        """
+        if self.scheduler is not None:
+            self.scheduler.close()
+        self.api.close()
+        self.etcd.close()
+        for part in (self.kernel, self.processes, self.kubelets, self.controllers, self):
+            vars(part).clear()

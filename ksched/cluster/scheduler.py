@@ -49,7 +49,8 @@ from ksched.tables.affinity_terms import terms_of
 
 SECOND = 1_000_000_000
 # Copies of a validated object cost a tenth of making one.
-_BINDING = Binding(metadata=ObjectMeta(), target=ObjectReference(kind="Node"))
+_BINDING = Binding(metadata=ObjectMeta(name="", namespace="", uid="", annotations={}), target=ObjectReference())
+_TARGET = ObjectReference(kind="Node", name="")
 _NOT_SCHEDULED = Condition(type="PodScheduled", status="False")
 # As kube-scheduler's own informer: a pod that has finished is as good as gone.
 _NOT_FINISHED = "status.phase!=Succeeded,status.phase!=Failed"
@@ -92,15 +93,12 @@ class _Attempt:
     queued: QueuedPod
     decision: Decision
     queue_cycle: int
+    node: str
+    """The chosen one, "" for none."""
 
     @property
     def pod(self) -> PodView:
         return self.queued.pod
-
-    @property
-    def node(self) -> str:
-        assert self.decision.node is not None
-        return self.decision.node
 
 
 class Scheduler:
@@ -161,6 +159,7 @@ class Scheduler:
         self._wakeup: Timer | None = None
         self._waiting: dict[str, _Waiting] = {}
         self._api = _PluginApi(client)
+        self._targets: dict[str, ObjectReference] = {}
         self._evictions = Evictions(client, self.nominator, self._reject_victim)
         feed(client, self.objects, self.cache.table.namespaces, self._moved)
         self.nodes = client.informer(
@@ -173,6 +172,13 @@ class Scheduler:
             on_update=self._pod_updated,
             on_delete=self._pod_gone,
         )
+
+    def close(self) -> None:
+        """Let go of everything (:meth:`ksched.cluster.cluster.Cluster.close`)."""
+        self.nodes.stop()
+        self.pods.stop()
+        for part in (*self.frameworks.values(), self.cache.table, self.queue, self):
+            vars(part).clear()
 
     # -- what the watches tell ------------------------------------------------------------------------------
 
@@ -327,7 +333,7 @@ class Scheduler:
         """One scheduling cycle; True if it is not over yet because pods are being evicted."""
         framework, cycle = self.cycle_of(queued)
         decision = framework.schedule(queued.pod, cycle, top=self.config.candidates)
-        attempt = _Attempt(framework, cycle, queued, decision, self.queue.cycle)
+        attempt = _Attempt(framework, cycle, queued, decision, self.queue.cycle, decision.node or "")
         tried = self._post_filter(attempt)
         for observe in self.on_decision:
             observe(decision)
@@ -460,15 +466,18 @@ class Scheduler:
 
     def send_binding(self, attempt: _Attempt) -> None:
         """Ask the api-server to bind; the answer ends the binding cycle."""
-        pod, devices = attempt.pod, attempt.cycle.devices
+        pod, node, devices = attempt.pod, attempt.node, attempt.cycle.devices
         annotations = {GPU_INDEX_ANNOTATION: format_indices(devices)} if devices else {}
         meta = _BINDING.metadata.replaced(name=pod.name, namespace=pod.namespace, uid=pod.uid, annotations=annotations)
-        binding = _BINDING.replaced(metadata=meta, target=_BINDING.target.replaced(name=attempt.node))
+        target = self._targets.get(node)
+        if target is None:
+            target = self._targets[node] = _TARGET.replaced(name=node)
+        binding = _BINDING.replaced(metadata=meta, target=target)
 
         def answered(result: object, error: ApiError | None) -> None:
             if error is None:
                 self.queue.done(pod.uid)
-                attempt.framework.post_bind(attempt.cycle, pod, attempt.node)
+                attempt.framework.post_bind(attempt.cycle, pod, node)
             else:
                 self._unreserve(attempt, Status.error(f"binding failed: {error}"))
                 self._wake()

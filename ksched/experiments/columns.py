@@ -26,6 +26,10 @@ class Integers:
     def __len__(self) -> int:
         return len(self._values)
 
+    def fill(self, value: int, count: int) -> None:
+        """``count`` more values, all the same, for less than an append each."""
+        self._values.extend(array("q", [value]) * count)
+
     def __getitem__(self, row: int) -> int:
         return self._values[row]
 
@@ -39,54 +43,55 @@ class Integers:
         return column.cast(kind) if kind is not None else column
 
 
+class _Codes(dict[str | None, int]):
+    """Texts numbered as they are first asked for; None is NEVER."""
+
+    def __init__(self) -> None:
+        self[None] = NEVER
+        self.texts: list[str] = []
+
+    def __missing__(self, text: str) -> int:
+        code = self[text] = len(self.texts)
+        self.texts.append(text)
+        return code
+
+
 class Labels:
     """Texts that repeat: kept as codes, written as a dictionary column in first-seen order; None is null."""
 
-    __slots__ = ("_codes", "_known", "_texts", "_tuples")
+    __slots__ = ("_codes", "_values")
 
     def __init__(self) -> None:
-        self._codes = array("i")
-        self._known: dict[str, int] = {}
-        self._texts: list[str] = []
-        self._tuples: dict[tuple[str, ...], array[int]] = {}
-
-    def code(self, text: str | None) -> int:
-        """The code of a text; -1 for None."""
-        if text is None:
-            return NEVER
-        found = self._known.get(text)
-        if found is None:
-            found = self._known[text] = len(self._texts)
-            self._texts.append(text)
-        return found
+        self._codes = _Codes()
+        self._values = array("i")
 
     def append(self, text: str | None) -> None:
         """One more value."""
-        known = self._known.get(text)  # type: ignore[arg-type]
-        self._codes.append(self.code(text) if known is None else known)
+        self._values.append(self._codes[text])
 
-    def extend(self, texts: Iterable[str]) -> None:
-        """More values; the same texts usually come in the same order, so whole tuples are remembered."""
-        key = tuple(texts)
-        codes = self._tuples.get(key)
-        if codes is None:
-            codes = self._tuples[key] = array("i", map(self.code, key))
-        self._codes.extend(codes)
+    def extend(self, texts: Iterable[str | None]) -> None:
+        """More values, for less than an append each."""
+        self._values.extend(map(self._codes.__getitem__, texts))
+
+    def fill(self, text: str | None, count: int) -> None:
+        """``count`` more values, all the same, for less than an append each."""
+        self._values.extend(array("i", [self._codes[text]]) * count)
 
     def __setitem__(self, row: int, text: str | None) -> None:
-        self._codes[row] = self.code(text)
+        self._values[row] = self._codes[text]
 
     def __getitem__(self, row: int) -> str | None:
-        code = self._codes[row]
-        return None if code == NEVER else self._texts[code]
+        code = self._values[row]
+        return None if code == NEVER else self._codes.texts[code]
 
     def __len__(self) -> int:
-        return len(self._codes)
+        return len(self._values)
 
     def to_arrow(self) -> pa.Array:
         """dictionary<int32, string>"""
-        codes = np.frombuffer(self._codes, dtype=np.int32) if self._codes else np.zeros(0, dtype=np.int32)
-        return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes == NEVER), pa.array(self._texts, pa.string()))
+        codes = np.frombuffer(self._values, dtype=np.int32) if self._values else np.zeros(0, dtype=np.int32)
+        texts = pa.array(self._codes.texts, pa.string())
+        return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes == NEVER), texts)
 
     def to_strings(self) -> pa.Array:
         """Plain strings, for columns nested in lists."""
@@ -96,14 +101,12 @@ class Labels:
 class Offsets:
     """Ends of variable-length entries, for list and map columns."""
 
-    __slots__ = ("_ends",)
+    __slots__ = ("_ends", "close")
 
     def __init__(self) -> None:
         self._ends = array("i", [0])
-
-    def close(self, end: int) -> None:
-        """The current entry ends at flat position ``end``."""
-        self._ends.append(end)
+        self.close = self._ends.append
+        """``close(end)``: the current entry ends at flat position ``end``."""
 
     def to_arrow(self) -> pa.Array:
         """int32[n + 1]"""

@@ -46,15 +46,23 @@ def update_dataset(store: ResultStore) -> None:
 
 def _update_parts(store: ResultStore, table: str, finished: set[str]) -> None:
     folder = store.tables / table
+    # A simulation need not fill every table, and a folder without a part is no data set.
+    filled = {run_id for run_id in finished if _file(store, table, run_id).exists()}
+    if not filled and not folder.exists():
+        return
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = {f"{RUN}={_name(run_id)}": run_id for run_id in finished}
+    wanted = {f"{RUN}={_name(run_id)}": run_id for run_id in filled}
     present = set(os.listdir(folder))
     for name in sorted(present.difference(wanted)):
         shutil.rmtree(folder / name, ignore_errors=True)
     for name, run_id in sorted(wanted.items()):
         part = folder / name / _PART
         if not part.exists():
-            _link(part, store.run_folder(run_id) / f"{table}.parquet")
+            _link(part, _file(store, table, run_id))
+
+
+def _file(store: ResultStore, table: str, run_id: str) -> Path:
+    return store.run_folder(run_id) / f"{table}.parquet"
 
 
 def _name(run_id: str) -> str:
@@ -63,8 +71,6 @@ def _name(run_id: str) -> str:
 
 
 def _link(part: Path, file: Path) -> None:
-    if not file.exists():  # a simulation need not fill every table
-        return
     part.parent.mkdir(exist_ok=True)
     part.unlink(missing_ok=True)
     try:

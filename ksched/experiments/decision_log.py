@@ -89,12 +89,17 @@ class DecisionLog:
         self._score.append(decision.score or 0)
         self._has_score.append(decision.score is not None)
         self._tied.append(decision.tied)
-        for candidate in decision.top[:TOP]:
-            self._top_node.append(candidate.node)
-            self._top_total.append(candidate.total)
-            self._score_plugin.extend(candidate.scores)
-            self._score_value.extend(candidate.scores.values())
-            self._scores.close(len(self._score_value))
+        top = decision.top[:TOP]
+        if top:
+            self._top_node.extend([candidate.node for candidate in top])
+            self._top_total.extend([candidate.total for candidate in top])
+            end = len(self._score_value)
+            for candidate in top:
+                scores = candidate.scores
+                self._score_plugin.extend(scores)
+                self._score_value.extend(scores.values())
+                end += len(scores)
+                self._scores.close(end)
         self._top.close(len(self._top_total))
         self._nominated.append(decision.nominated_node)
         self._victim.extend(decision.victims)

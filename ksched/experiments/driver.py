@@ -15,13 +15,15 @@ from ksched.cluster.scheduler import Scheduler
 from ksched.errors import InputError
 from ksched.experiments.cluster_options import ClusterOptions
 from ksched.experiments.modes import MODES
+from ksched.experiments.probes import PROBES
 from ksched.experiments.recorder import Recorder
 from ksched.experiments.replay_options import make_replay
 from ksched.experiments.run_spec import Progress, RunOutput, RunSpec
 from ksched.experiments.samples import Shape
 from ksched.framework import SchedulerConfiguration
 from ksched.framework.metering import Meter
-from ksched.tables import compile_spec
+from ksched.objects.gpu import allowed_models
+from ksched.tables import ExpectedPod, compile_spec
 from ksched.traces import Trace, load_trace
 from ksched.traces.specs import Shapes
 
@@ -32,14 +34,20 @@ def simulate(spec: RunSpec, progress: Progress, *, profile_plugins: bool = False
     ``profile_plugins`` measures the time of every plugin, which goes to the output's ``timing``.
     """
     with rare_collections():
-        simulation = Simulation(spec, progress)
-        meters = [Meter(framework) for framework in simulation.scheduler.frameworks.values()] if profile_plugins else []
-        for meter in meters:
-            simulation.scheduler.on_decision.append(meter.decided)
-        while simulation.step():
-            pass
-        timing = {"plugins": [row for meter in meters for row in meter.rows()]} if meters else {}
-        return simulation.output(timing)
+        return _simulate(spec, progress, profile_plugins)
+
+
+def _simulate(spec: RunSpec, progress: Progress, profile_plugins: bool) -> RunOutput:
+    simulation = Simulation(spec, progress)
+    meters = [Meter(framework) for framework in simulation.scheduler.frameworks.values()] if profile_plugins else []
+    for meter in meters:
+        simulation.scheduler.on_decision.append(meter.decided)
+    while simulation.step():
+        pass
+    timing = {"plugins": [row for meter in meters for row in meter.rows()]} if meters else {}
+    output = simulation.output(timing)
+    simulation.cluster.close()
+    return output
 
 
 class Simulation:
@@ -52,7 +60,11 @@ class Simulation:
         _check_unchanged(spec, trace, configuration)
         self.cluster = _cluster(ClusterOptions.model_validate(spec.config["cluster"]), configuration, spec.seed)
         self.scheduler: Scheduler = self.cluster.scheduler
-        self.recorder = Recorder(self.cluster.api, self.scheduler.cache.table, shapes(trace))
+        expected, table = expected_pods(trace), self.scheduler.cache.table
+        for framework in self.scheduler.frameworks.values():
+            framework.expect(expected)
+        probes = {name: PROBES[name](table, expected) for name in spec.config["probes"]}
+        self.recorder = Recorder(self.cluster.api, table, shapes(trace), probes)
         replay = make_replay(trace, spec.config["replay"], spec.seed)
         self._ends = replay.mode == "timestamp"
         self._driver = MODES[replay.mode](self.cluster, self.recorder, replay, spec.config["replay"], progress)
@@ -79,15 +91,16 @@ class Simulation:
 def rare_collections() -> Iterator[None]:
     """A run keeps many objects and makes few cycles: the collector would look at millions of them for nothing.
 
-    The run before is one big cycle; it has to be collected before what is there is frozen, or it stays for ever.
+    What was there before is frozen, so that the collection at the end looks at what the run left alone; a run that is
+    closed leaves little.
     """
     thresholds = gc.get_threshold()
-    gc.collect()
     gc.freeze()
     gc.set_threshold(500_000, 20, 20)
     try:
         yield
     finally:
+        gc.collect()
         gc.set_threshold(*thresholds)
         gc.unfreeze()
 
@@ -112,22 +125,28 @@ def _load(source: str, data: Path | None) -> Trace:
 
 
 @lru_cache(maxsize=2)
-def shapes(trace: Trace) -> dict[Shape, int]:
-    """How often each request shape occurs among the pods of a trace."""
-    found: Counter[Shape] = Counter()
+def expected_pods(trace: Trace) -> tuple[ExpectedPod, ...]:
+    """The request shapes among the pods of a trace and how often each occurs."""
     distinct = Shapes(trace)
-    for number in range(len(distinct)):
-        info = compile_spec(distinct.spec(number))
-        models = trace.pods.column("gpu_models")[int(distinct.first[number])].as_py()
-        gpu = info.gpu
+    return tuple(
+        ExpectedPod(compile_spec(distinct.spec(number)), int(distinct.count[number])) for number in range(len(distinct))
+    )
+
+
+@lru_cache(maxsize=2)
+def shapes(trace: Trace) -> dict[Shape, int]:
+    """The same as the sampler counts them."""
+    found: Counter[Shape] = Counter()
+    for pod in expected_pods(trace):
+        info, gpu = pod.info, pod.info.gpu
         shape = Shape(
             info.requests.get("cpu", 0),
             info.requests.get("memory", 0),
             gpu.count if gpu else 0,
             gpu.milli if gpu else 0,
-            tuple(sorted(models or ())),
+            tuple(sorted(set(allowed_models(info.spec)))),
         )
-        found[shape] += int(distinct.count[number])
+        found[shape] += pod.count
     return dict(found)
 
 

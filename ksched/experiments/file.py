@@ -16,12 +16,14 @@
 The axes ``policy``, ``trace``, ``cluster`` and ``seed`` mean what they are called; each may also stand at the top level
 as one value. Any other axis is either used by a placeholder ``${axis}`` inside a fragment or carries ``target:`` and
 ``values:``, fragments that are merged into every policy, trace, cluster or replay. ``metrics:`` lists metrics of one's
-own for the report, each ``module:function`` or ``path/to/file.py:function``.
+own for the report, each ``module:function`` or ``path/to/file.py:function``. ``probes`` names further measures to
+record (:mod:`ksched.experiments.probes`), ``exports`` files that ``ksched run`` writes beside the results.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +33,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ksched.axis_filter import check_axis, check_value
 from ksched.errors import InputError, invalid, nearest
 from ksched.experiments.document import Document, KeyPath, read_document
-from ksched.result_directory import RUN_COLUMNS
+from ksched.experiments.probes import PROBES
+from ksched.result_directory import EXPORTS, RUN_COLUMNS
 
 Scalar = str | int | float | bool
 Target = Literal["policy", "trace", "cluster", "replay"]
@@ -73,6 +76,8 @@ class Experiment:
     question: str
     baseline: dict[str, str]
     axes: dict[str, Axis]
+    probes: tuple[str, ...]
+    exports: tuple[str, ...]
     document: Document = field(repr=False)
 
     @property
@@ -98,6 +103,8 @@ class ExperimentKeys(BaseModel):
     )
     axes: dict[str, Any] = Field({}, description="axis -> its values: a list, `{range: [first, last]}` or fragments")
     metrics: list[str] = Field([], description="metrics of one's own: `file.py:function` or `module:function`")
+    probes: list[str] = Field([], description="further measures to record, each a result table: `fragmentation`")
+    exports: list[str] = Field([], description="files written beside the results: `load-curves`")
     primary: list[str] = Field([], description="the metrics the report tests as one family, such as `pending_p99`")
     policy: Any = Field(None, description="a policy fragment, where policy is no axis; default: the default profile")
     trace: Any = Field(None, description="`path` or `name` of a trace, and `replay`, where trace is no axis")
@@ -129,8 +136,22 @@ def load_experiment(path: Path | str) -> Experiment:
         question=" ".join(top.question.split()),
         baseline=_baseline(document, top.baseline, axes),
         axes=axes,
+        probes=_known(document, "probes", top.probes, PROBES),
+        exports=_known(document, "exports", top.exports, EXPORTS),
         document=document,
     )
+
+
+def _known(document: Document, key: str, names: list[str], known: Iterable[str]) -> tuple[str, ...]:
+    for i, name in enumerate(names):
+        if name not in known:
+            guess = nearest(name, known)
+            raise InputError(
+                f"there is no {key.removesuffix('s')} {name!r}",
+                where=document.where((key, i)),
+                hint=f"did you mean {guess!r}?" if guess else f"known: {', '.join(known)}",
+            )
+    return tuple(dict.fromkeys(names))
 
 
 def _axes(document: Document, top: ExperimentKeys) -> dict[str, Axis]:

@@ -53,7 +53,7 @@ class Driver:
         """Create what is there before the first pod: priority classes and nodes."""
         for priority_class in priority_classes(trace):
             self.client.create(priority_class, _must_succeed)
-        for node in cluster_nodes(trace, max_pods=self.options["max_pods"]):
+        for node in cluster_nodes(trace, max_pods=self.options["max_pods"], ranks=self.replay.node_ranks):
             self.client.create(node, _must_succeed)
         # Whatever follows from that at this instant happens before the first arrival.
         self.kernel.run(until=self.kernel.now)
@@ -80,7 +80,7 @@ class Driver:
         self.recorder.decided(decision)
 
     def _submit(self, arrival: Arrival) -> None:
-        if any(run is not None for run in arrival.run_ns):  # pods nobody filed run until they are deleted
+        if arrival.run_ns.count(None) < len(arrival.run_ns):  # pods nobody filed run until they are deleted
             self.cluster.processes.add(arrival.workload, arrival.run_ns)
         for obj in arrival.objects:
             self.client.create(obj, _must_succeed)
@@ -182,6 +182,7 @@ class Inflate(Driver):
         self.kernel.call_later(GAP, self._after_decision, priority=SUBMIT)
 
     def _after_decision(self) -> None:
+        self.recorder.probe()
         if self._submitted % self._every == 0:
             self.recorder.sample()
         self._submit_next()

@@ -137,7 +137,12 @@ class _Resolver:
         policy = self._policy(cell.policy)
         trace, source, replay = self._trace(cell.trace)
         cluster = self._cluster(cell.cluster)
-        config = {"policy": policy.canonical, "replay": replay, "cluster": cluster}
+        config = {
+            "policy": policy.canonical,
+            "replay": replay,
+            "cluster": cluster,
+            "probes": list(self._experiment.probes),
+        }
         identity = run_identity(
             config=config, trace_hash=trace.content_hash, plugin_hashes=policy.hashes, seed=cell.seed
         )

@@ -10,15 +10,23 @@ import pyarrow.compute as pc
 from ksched.experiments.columns import NEVER, Integers, Labels
 from ksched.objects import CPU, MEMORY, Node, Pod, amount, node_devices
 from ksched.objects.resources import PODS
-from ksched.tables import NodeTable, PodView
+from ksched.tables import NodeTable, PodView, SpecInfo
 
 ZONE_LABEL = "topology.kubernetes.io/zone"
 _PREEMPTED = "PreemptionByScheduler"
 """Reason of the DisruptionTarget condition that kube-scheduler sets on its victims."""
 
 
+_BLOCK = 1024
+"""Rows that columns grow by at once."""
+
+
 class PodLog:
-    """One row per pod, in order of creation. Only pods that live are looked up; the rest is columns."""
+    """One row per pod, in order of creation. Only pods that live are looked up; the rest is columns.
+
+    What a pod says of itself is appended when it is created; columns that are filled in later hold room for pods to
+    come, so that a new pod costs nothing there.
+    """
 
     def __init__(self) -> None:
         self._names: list[str] = []
@@ -26,6 +34,7 @@ class PodLog:
         self._index = Integers()
         self._incarnation = Integers()
         self._t_create = Integers()
+        self._infos: list[SpecInfo] = []
         self._t_scheduled = Integers(nullable=True)
         self._t_running = Integers(nullable=True)
         self._t_finished = Integers(nullable=True)
@@ -34,11 +43,7 @@ class PodLog:
         self._outcome = Labels()
         self._reason = Labels()
         self._attempts = Integers()
-        self._cpu = Integers()
-        self._memory = Integers()
-        self._gpu_milli = Integers()
-        self._gpu_count = Integers()
-        self._priority = Integers()
+        self._room = 0
         self._row: dict[str, int] = {}
         self._incarnations: dict[tuple[str, int], int] = {}
         self.pending = 0
@@ -61,45 +66,46 @@ class PodLog:
         """Pods that have a node and will leave it."""
         return self.running - self._running_endless
 
-    def added(self, pod: Pod, t_us: int) -> None:
-        """A pod was created."""
+    def added(self, pod: Pod, t_us: int) -> SpecInfo:
+        """A pod was created; returns what its spec says."""
         view = PodView(pod)
         key = (view.workload, view.index)
         incarnation = self._incarnations.get(key, 0)
         self._incarnations[key] = incarnation + 1
-        self._row[view.uid] = len(self._names)
+        row = self._row[view.uid] = len(self._names)
+        if row == self._room:
+            self._make_room()
         self._names.append(view.key)
         self._workload.append(view.workload)
         self._index.append(view.index)
         self._incarnation.append(incarnation)
         self._t_create.append(t_us)
-        for column in (self._t_scheduled, self._t_running, self._t_finished, self._t_deleted):
-            column.append(NEVER)
-        self._node.append(None)
-        self._outcome.append("gated" if pod.spec.scheduling_gates else "pending")
-        self._reason.append(None)
-        self._attempts.append(0)
-        self._cpu.append(view.request(CPU))
-        self._memory.append(view.request(MEMORY))
-        self._gpu_milli.append(view.gpu.total_milli if view.gpu else 0)
-        self._gpu_count.append(view.gpu.count if view.gpu else 0)
-        self._priority.append(view.priority)
+        self._infos.append(view.info)
+        if pod.spec.scheduling_gates:
+            self._outcome[row] = "gated"
         self.pending += 1
         if pod.spec.node_name:
             self.changed(pod, t_us)
+        return view.info
 
-    def request(self, row: int) -> tuple[int, int, int]:
-        """What a pod requests: millicores, bytes, milli-GPU."""
-        return self._cpu[row], self._memory[row], self._gpu_milli[row]
+    def _make_room(self) -> None:
+        self._room += _BLOCK
+        for times in (self._t_scheduled, self._t_running, self._t_finished, self._t_deleted):
+            times.fill(NEVER, _BLOCK)
+        self._node.fill(None, _BLOCK)
+        self._outcome.fill("pending", _BLOCK)
+        self._reason.fill(None, _BLOCK)
+        self._attempts.fill(0, _BLOCK)
 
     def changed(self, pod: Pod, t_us: int) -> None:
         """A pod was bound, or its status moved on."""
         row = self._row.get(pod.metadata.uid or "")
         if row is None:
             return
-        if pod.spec.node_name and self._t_scheduled[row] == NEVER:
+        node = pod.spec.node_name
+        if node and self._t_scheduled[row] == NEVER:
             self._t_scheduled[row] = t_us
-            self._node[row] = pod.spec.node_name
+            self._node[row] = node
             self._outcome[row] = "scheduled"
             self._reason[row] = None
             self.pending -= 1
@@ -152,7 +158,8 @@ class PodLog:
 
     def to_arrow(self, *, can_end: bool) -> pa.Table:
         """The table ``pods``. ``can_end``: whether pods of this run end at all, so that living ones are censored."""
-        finished, deleted = self._t_finished.to_arrow(), self._t_deleted.to_arrow()
+        n = len(self)
+        finished, deleted = self._t_finished.to_arrow()[:n], self._t_deleted.to_arrow()[:n]
         alive = pc.and_(pc.is_null(finished), pc.is_null(deleted))
         i32 = pa.int32()
         return pa.table(
@@ -162,22 +169,25 @@ class PodLog:
                 "index": self._index.to_arrow(i32),
                 "incarnation": self._incarnation.to_arrow(i32),
                 "t_create_us": self._t_create.to_arrow(),
-                "t_scheduled_us": self._t_scheduled.to_arrow(),
-                "t_running_us": self._t_running.to_arrow(),
+                "t_scheduled_us": self._t_scheduled.to_arrow()[:n],
+                "t_running_us": self._t_running.to_arrow()[:n],
                 "t_finished_us": finished,
                 "t_deleted_us": deleted,
-                "node": self._node.to_strings(),
-                "outcome": self._outcome.to_arrow(),
-                "reason": self._reason.to_strings(),
-                "attempts": self._attempts.to_arrow(i32),
-                "cpu_milli": self._cpu.to_arrow(),
-                "memory_b": self._memory.to_arrow(),
-                "gpu_milli": self._gpu_milli.to_arrow(),
-                "gpu_count": self._gpu_count.to_arrow(i32),
-                "priority": self._priority.to_arrow(i32),
-                "censored": alive if can_end else pa.array([False] * len(self), pa.bool_()),
+                "node": self._node.to_strings()[:n],
+                "outcome": self._outcome.to_arrow()[:n],
+                "reason": self._reason.to_strings()[:n],
+                "attempts": self._attempts.to_arrow(i32)[:n],
+                "cpu_milli": self._requested(lambda info: info.requests.get(CPU, 0)),
+                "memory_b": self._requested(lambda info: info.requests.get(MEMORY, 0)),
+                "gpu_milli": self._requested(lambda info: info.gpu.total_milli if info.gpu else 0),
+                "gpu_count": self._requested(lambda info: info.gpu.count if info.gpu else 0).cast(i32),
+                "priority": self._requested(lambda info: info.priority).cast(i32),
+                "censored": alive if can_end else pa.array([False] * n, pa.bool_()),
             }
         )
+
+    def _requested(self, read: Callable[[SpecInfo], int]) -> pa.Array:
+        return pa.array([read(info) for info in self._infos], pa.int64())
 
 
 def _nothing() -> None:

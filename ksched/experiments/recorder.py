@@ -7,6 +7,7 @@ latencies clients have, and costs the simulated cluster nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +19,10 @@ from ksched.cluster.apiserver.server import ApiServer
 from ksched.experiments.columns import Integers
 from ksched.experiments.decision_log import DecisionLog, EventLog, main_reason
 from ksched.experiments.pod_log import NodeLog, PodLog
+from ksched.experiments.probes import Probe, ProbeLog
 from ksched.experiments.samples import RESOURCES, ClusterState, Shape, StateSampler
 from ksched.framework import Decision
-from ksched.objects import Node, Pod
+from ksched.objects import CPU, MEMORY, Node, Pod
 from ksched.tables import NodeTable
 
 _WORDS_KEPT = 4096
@@ -62,7 +64,13 @@ _COUNTS = ("t_us", "arrived_pods", "pending_pods", "running_pods", "scheduled_po
 class Recorder:
     """Fills the result tables of one run."""
 
-    def __init__(self, api: ApiServer, table: NodeTable, shapes: Mapping[Shape, int]) -> None:
+    def __init__(
+        self,
+        api: ApiServer,
+        table: NodeTable,
+        shapes: Mapping[Shape, int],
+        probes: Mapping[str, Probe] = MappingProxyType({}),
+    ) -> None:
         self._kernel = api.kernel
         self._table = table
         self._sampler = StateSampler(table, shapes)
@@ -71,14 +79,20 @@ class Recorder:
         self.decisions = DecisionLog()
         self.events = EventLog()
         self.samples = SampleLog()
-        self.demand: npt.NDArray[np.int64] = np.zeros(len(RESOURCES), dtype=np.int64)
-        """What arrived so far: millicores, bytes, milli-GPU."""
+        self._cpu = self._memory = self._gpu_milli = 0
         self._words: dict[tuple[int, int, tuple[str, ...]], tuple[str, str]] = {}
         self._last_sample = (-1, 0, 0)
+        self._probes = {name: ProbeLog(probe) for name, probe in probes.items()}
+        self._last_probe = (-1, 0, 0)
         self.failed = 0
         """Pods given up after a failed attempt (inflate)."""
         api.watch(Pod, Selection("Pod"), _BIRTH, self._pod_changed)
         api.watch(Node, Selection("Node"), _BIRTH, self._node_changed)
+
+    @property
+    def demand(self) -> npt.NDArray[np.int64]:
+        """What arrived so far: millicores, bytes, milli-GPU."""
+        return np.array([self._cpu, self._memory, self._gpu_milli], dtype=np.int64)
 
     @property
     def now_us(self) -> int:
@@ -90,10 +104,10 @@ class Recorder:
         if event.type == MODIFIED:
             self.pods.changed(event.object, t_us)
         elif event.type == ADDED:
-            pod: Pod = event.object
-            before = len(self.pods)
-            self.pods.added(pod, t_us)
-            self.demand += self.pods.request(before)
+            info = self.pods.added(event.object, t_us)
+            self._cpu += info.requests.get(CPU, 0)
+            self._memory += info.requests.get(MEMORY, 0)
+            self._gpu_milli += info.gpu.total_milli if info.gpu else 0
         elif event.type == DELETED:
             self.pods.deleted(event.object, t_us)
 
@@ -139,6 +153,17 @@ class Recorder:
             "failed_pods": self.failed,
         }
         self.samples.append(counts, arrived, self._sampler.measure())
+        self.probe()
+
+    def probe(self) -> None:
+        """Let the experiment's probes measure now, unless they just did."""
+        if not self._probes:
+            return
+        moment = (self.now_us, len(self.decisions), len(self.pods))
+        if moment != self._last_probe:
+            self._last_probe = moment
+            for log in self._probes.values():
+                log.append(len(self.pods), self._gpu_milli)
 
     def tables(self, *, can_end: bool) -> dict[str, pa.Table]:
         """The result tables by name. ``can_end``: see PodLog.to_arrow."""
@@ -148,4 +173,5 @@ class Recorder:
             "decisions": self.decisions.to_arrow(),
             "samples": self.samples.to_arrow(),
             "events": self.events.to_arrow(),
+            **{name: log.to_arrow() for name, log in self._probes.items()},
         }

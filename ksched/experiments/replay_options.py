@@ -9,16 +9,18 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from ksched.errors import InputError
 from ksched.sim.delays import Duration
 from ksched.traces import Trace
-from ksched.traces.replay import Replay, inflate, snapshot, timestamp
+from ksched.traces.fgd_order import fgd_order
+from ksched.traces.replay import OrderFunction, Replay, inflate, shuffle_then_sample, snapshot, timestamp
 from ksched.traces.specs import DEFAULT_MAX_PODS
 
 Mode = Literal["timestamp", "inflate", "snapshot"]
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "timestamp": {"expand": "workloads", "horizon": None},
-    "inflate": {"ratio": 1.3, "resource": "gpu"},
+    "inflate": {"ratio": 1.3, "resource": "gpu", "order": "shuffle"},
     "snapshot": {},
 }
 """Which keys concern which mode, and what they are when absent."""
+_ORDERS: dict[str, OrderFunction] = {"shuffle": shuffle_then_sample, "fgd-atc23": fgd_order}
 
 
 class ReplayOptions(BaseModel):
@@ -35,6 +37,9 @@ class ReplayOptions(BaseModel):
     )
     ratio: float | None = Field(None, gt=0, description="inflate: demand at the end, as a multiple of capacity (1.3)")
     resource: Literal["cpu", "memory", "gpu"] | None = Field(None, description="inflate: whose demand counts (gpu)")
+    order: Literal["shuffle", "fgd-atc23"] | None = Field(
+        None, description="inflate: who draws the order: ksched (shuffle), or as the artifact of FGD, ATC 2023, drew it"
+    )
     max_pods: PositiveInt = Field(DEFAULT_MAX_PODS, description="pod slots of nodes for which the trace gives none")
 
     def resolved(self, trace: Trace, *, where: str) -> dict[str, Any]:
@@ -57,5 +62,6 @@ def make_replay(trace: Trace, options: dict[str, Any], seed: int) -> Replay:
     if options["mode"] == "timestamp":
         return timestamp(trace, expand=options["expand"])
     if options["mode"] == "inflate":
-        return inflate(trace, seed=seed, ratio=options["ratio"], resource=options["resource"])
+        order = _ORDERS[options["order"]]
+        return inflate(trace, seed=seed, ratio=options["ratio"], resource=options["resource"], order=order)
     return snapshot(trace)

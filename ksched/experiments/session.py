@@ -347,5 +347,5 @@ def start_trace(
     }
     axes["seed"] = Axis("seed", None, (AxisValue(str(seed), seed, ()),))
     document = Document(Path("(start_trace)"), {}, {}, "")
-    experiment = Experiment(name="trace", question="", baseline={}, axes=axes, document=document)
+    experiment = Experiment(name="trace", question="", baseline={}, axes=axes, probes=(), exports=(), document=document)
     return RunSession(make_plan(experiment, data=None if data is None else Path(data)).selected[0])

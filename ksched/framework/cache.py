@@ -66,8 +66,9 @@ class SchedulerCache:
 
     def renew_pod(self, pod: Pod) -> None:
         """A pod on a node changed in a way that preemption reads and no column (its start, its disruption)."""
-        if self.table.node_of(pod.metadata.uid or "") is not None:
-            self.table.renew_pod(PodView(pod))
+        uid = _uid(pod)
+        if self.table.node_of(uid) is not None:
+            self.table.renew_pod(uid, pod)
 
     def remove_pod(self, uid: str) -> None:
         """A pod left its node (deleted or finished); unknown pods are ignored."""

@@ -14,7 +14,7 @@ import numpy as np
 from ksched.errors import PluginError
 from ksched.framework.cycle import LabelsRead, NodeLocalCycle, NodeLocalPod
 from ksched.framework.invoke import Raw, guarded, raw_scores
-from ksched.framework.verdicts import Verdicts
+from ksched.framework.verdicts import PASSES, Verdicts
 from ksched.tables import ALL_GROUPS, ELSEWHERE, NODE, USAGE, ChangeLog, NodeTable, NodeView
 from ksched.tables.arrays import Int32Array, IntArray
 
@@ -52,14 +52,17 @@ class Watermark:
         self.moved = 0
         for i, (group, log) in enumerate(self._logs):
             before, now = positions[i], log.position
-            if before != now:
-                positions[i] = now
-                self.moved |= group
-                touched = log.since(before)
-                if touched is None or rows is None:
-                    rows = None
-                else:
-                    rows = np.union1d(rows, touched) if len(rows) else touched
+            if before == now:
+                continue
+            positions[i] = now
+            self.moved |= group
+            touched = log.since(before)
+            if touched is None or rows is None:
+                rows = None
+            elif rows is _NO_ROWS:
+                rows = touched
+            else:
+                rows = np.union1d(rows, touched)
         return rows
 
 
@@ -141,8 +144,12 @@ class FilterColumn(Column):
 
     def _compute(self, nodes: NodeView, rows: IntArray | None) -> None:
         result = guarded(self.plugin, "filter", self.cycle, self.pod, nodes)
+        if result is None and rows is not None:
+            if self.rejects:
+                self.codes[rows] = PASSES
+            return
         codes = self._verdicts.encode(self.plugin.name, self._order, result, len(nodes))
-        rejects = result is not None and bool(np.count_nonzero(codes))
+        rejects = bool(np.count_nonzero(codes))
         if rows is None:
             self.codes, self.rejects = codes, rejects
         elif rejects or self.rejects:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from ksched.tables import PodView
 
@@ -16,8 +17,7 @@ class Outcome(Enum):
     ERROR = "error"
 
 
-@dataclass(frozen=True, slots=True)
-class Rejection:
+class Rejection(NamedTuple):
     """How many nodes a plugin rejected for a reason (a node with two reasons counts under both, as upstream)."""
 
     plugin: str

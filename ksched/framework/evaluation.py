@@ -148,21 +148,25 @@ class SignatureEntry:
 
     def _filter_rows(self, rows: IntArray) -> None:
         first, before = self._first_verdicts(rows, len(rows)), self.first[rows]
-        differs = first != before
-        if not np.count_nonzero(differs):
+        differs = (first != before).nonzero()[0]
+        if not len(differs):
             return
         self.first[rows] = first
         self.feasible[rows] = first == PASSES
-        self.rejected.subtract(counts_of(before[differs]))
-        self.rejected.update(counts_of(first[differs]))
-        self.count = self.rejected[PASSES]
+        rejected = self.rejected
+        for old, new in zip(before[differs].tolist(), first[differs].tolist(), strict=True):
+            rejected[old] -= 1
+            rejected[new] += 1
+        self.count = rejected[PASSES]
 
     def _first_verdicts(self, rows: IntArray | slice, size: int) -> Int32Array:
-        first = np.zeros(size, dtype=np.int32)
-        for column in self.filters:
-            if column.rejects:
-                first = np.where(first == PASSES, column.codes[rows], first)
-        return first
+        rejecting = [column.codes[rows] for column in self.filters if column.rejects]
+        if not rejecting:
+            return np.zeros(size, dtype=np.int32)
+        first, *others = rejecting
+        for codes in others:
+            first = np.where(first == PASSES, codes, first)
+        return first if others else first.copy()
 
     def _filter_few(self, rows: IntArray) -> None:
         rejecting = [column.codes for column in self.filters if column.rejects]

@@ -7,7 +7,7 @@ Upstream: pkg/scheduler/schedule_one.go and framework/runtime/framework.go.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,7 @@ from ksched.framework.signatures import SignatureCache, is_local
 from ksched.framework.status import Code, Status
 from ksched.framework.verdicts import PASSES, Verdict, Verdicts
 from ksched.framework.what_if import WhatIf
-from ksched.tables import NodeTable, NodeView, PodView
+from ksched.tables import ExpectedPod, NodeTable, NodeView, PodView
 from ksched.tables.arrays import BoolArray, Int32Array, Int64Array, IntArray
 
 _MEMORIES = 8
@@ -92,7 +92,12 @@ class Framework(BindingCycle):
         )
         self._memories: OrderedDict[Hashable, RowMemory] = OrderedDict()
         self._order = order if order is not None else NodeOrder(table)
-        self._name_ranks: tuple[int, IntArray] = (-1, np.array([], dtype=np.intp))
+
+    def expect(self, pods: Sequence[ExpectedPod]) -> None:
+        """Tell the plugins that want to know which pods are usual; before the first pod is scheduled."""
+        for plugin in self.plugins.values():
+            if hasattr(plugin, "expect"):
+                guarded(plugin, "expect", pods)
 
     # -- scheduling cycle -----------------------------------------------------------------------------------
 
@@ -456,7 +461,7 @@ class Framework(BindingCycle):
         position = int(tied[0] if len(tied) == 1 else tied[self._tie(tied, evaluated.rows, cycle)])
         decision.outcome = Outcome.SCHEDULED
         decision.node = self._node_name(evaluated.rows, position)
-        decision.score = int(evaluated.totals[position])
+        decision.score = evaluated.totals.item(position)
         decision.tied = len(tied)
         if top:
             rows = selection.top(evaluated.totals, tied, top).tolist()
@@ -466,17 +471,9 @@ class Framework(BindingCycle):
 
     def _tie(self, tied: IntArray, rows: IntArray | None, cycle: Cycle) -> int:
         if self.tie_break is TieBreak.NAME:
-            return int(np.argmin(self._ranks()[tied if rows is None else rows[tied]]))
+            return int(self.table.name_ranks()[tied if rows is None else rows[tied]].argmin())
         cycle.plugin = "selectHost"
         return cycle.random() % len(tied)
-
-    def _ranks(self) -> IntArray:
-        if self._name_ranks[0] != self.table.structure:
-            order = np.argsort(self.table.names(), kind="stable")
-            ranks = np.empty(len(order), dtype=np.intp)
-            ranks[order] = np.arange(len(order))
-            self._name_ranks = (self.table.structure, ranks)
-        return self._name_ranks[1]
 
     def _node_name(self, rows: IntArray | None, position: int) -> str:
         return self.table.nodes[position if rows is None else int(rows[position])].metadata.name or ""
@@ -491,19 +488,17 @@ class Framework(BindingCycle):
     def _explain_rejections(self, decision: Decision, evaluated: Evaluated) -> None:
         if evaluated.rejected.get(PASSES, 0) == len(evaluated.first):
             return
-        counts: Counter[tuple[str, str, bool]] = Counter()
+        counts: dict[tuple[str, str, bool], int] = {}
         for verdict_id, count in evaluated.rejected.items():
-            if verdict_id == PASSES or not count:
-                continue
-            verdict = self.verdicts[verdict_id]
-            resolvable = verdict.code is Code.UNSCHEDULABLE
-            for reason in verdict.reasons:
-                counts[verdict.plugin, reason, resolvable] += count
+            if verdict_id != PASSES and count:
+                for why in self.verdicts[verdict_id].counted_as:
+                    counts[why] = counts.get(why, 0) + count
         rejections = [Rejection(plugin, reason, n, resolvable) for (plugin, reason, resolvable), n in counts.items()]
         # The order verdicts were first met in depends on history; the record must not.
-        rejections.sort(key=lambda r: (-r.nodes, r.plugin, r.reason, r.resolvable))
+        if len(rejections) > 1:
+            rejections.sort(key=_most_nodes_first)
         decision.rejections = tuple(rejections)
-        decision.plugins = frozenset(rejection.plugin for rejection in rejections)
+        decision.plugins = frozenset([rejection.plugin for rejection in rejections])
 
     def _rejected_everywhere(self, decision: Decision, status: Status) -> Decision:
         if not status.rejected:
@@ -537,6 +532,11 @@ class Framework(BindingCycle):
             for name, plugin in self.plugins.items()
             if hasattr(plugin, "events_to_register")
         }
+
+
+def _most_nodes_first(rejection: Rejection) -> tuple[int, str, str, bool]:
+    plugin, reason, nodes, resolvable = rejection
+    return (-nodes, plugin, reason, resolvable)
 
 
 _NO_TOTALS: Int64Array = np.array([], dtype=np.int64)

@@ -68,12 +68,8 @@ def raw_scores(plugin: Any, scores: Any, n: int, method: str = "score") -> Raw:
 
 def out_of_bounds(normalized: Raw) -> BoolArray | None:
     """The rows outside 0..100 or not finite, None where there are none."""
-    if len(normalized) == 1:  # one changed row: no need for numpy
-        fine = 0 <= normalized.item() <= MAX_NODE_SCORE
-        return None if fine else np.ones(1, dtype=np.bool_)
-    if len(normalized) == 0 or (normalized.min() >= 0 and normalized.max() <= MAX_NODE_SCORE):
-        return None
-    return ~((normalized >= 0) & (normalized <= MAX_NODE_SCORE))  # true for NaN
+    fine = (normalized >= 0) & (normalized <= MAX_NODE_SCORE)  # false for NaN
+    return None if np.count_nonzero(fine) == len(fine) else ~fine
 
 
 def as_scores(normalized: Raw) -> tuple[npt.NDArray[np.int8], BoolArray | None]:

@@ -236,13 +236,13 @@ class Rejected:
 def columns_restored(table: NodeTable, rows: IntArray, *, devices: bool) -> Iterator[None]:
     """What pods hold on ``rows`` is afterwards what it was before, as far as :meth:`NodeTable.shift` changes it."""
     requested, nonzero = table.requested[:, rows], table.nonzero[:, rows]
-    free = table.devices.free[:, rows] if devices else None
+    held = table.devices.held(rows) if devices else None
     try:
         yield
     finally:
         table.shift(rows, (requested - table.requested[:, rows]).T, (nonzero - table.nonzero[:, rows]).T)
-        if free is not None:
-            table.devices.restore(rows, free)
+        if held is not None:
+            table.devices.restore(rows, held)
 
 
 _LEFT_OUT = Status(Code.UNSCHEDULABLE_AND_UNRESOLVABLE, ("node is filtered out by the prefilter result",))

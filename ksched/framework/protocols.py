@@ -10,7 +10,8 @@ must bear ``copy.deepcopy``, because explanations and what-ifs of a run ask a co
 
 Arrays have one entry per row of the ``nodes`` they were given. ``node_local = True`` promises that a row's result
 depends on that row and on the pod's signature alone; such a plugin's results are cached, and its pod and cycle refuse
-what would break the promise. Without it a plugin is asked again every time: slower, never wrong.
+what would break the promise. It may keep a :class:`~ksched.tables.Memo`, whose results follow from their keys alone.
+Without it a plugin is asked again every time: slower, never wrong.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import numpy.typing as npt
 from ksched.framework.cycle import Cycle
 from ksched.framework.events import EventToRegister
 from ksched.framework.status import Status
-from ksched.tables import NodeView, PodView
+from ksched.tables import ExpectedPod, NodeView, PodView
 from ksched.tables.arrays import BoolArray
 
 if TYPE_CHECKING:
@@ -232,6 +233,16 @@ class SkippingPlugin(Protocol):
     """
 
     def skips(self, point: str, pod: PodView) -> bool: ...
+
+
+@runtime_checkable
+class ExpectingPlugin(Protocol):
+    """Is told, once and before the first pod, which shapes of pods are usual in the workload; () if nobody knows.
+
+    Counts and requests only: what a pod will do or how long it runs is never told.
+    """
+
+    def expect(self, pods: Sequence[ExpectedPod]) -> None: ...
 
 
 @runtime_checkable

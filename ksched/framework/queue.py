@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ksched.framework.events import NODE, Action, ClusterEvent, EventToRegister
@@ -50,64 +50,65 @@ class QueueOptions:
     queueing_hints: bool = True
 
 
-@dataclass(order=True, slots=True)
-class _Entry:
-    key: Any
-    sequence: int
-    queued: QueuedPod = field(compare=False)
-    dead: bool = field(default=False, compare=False)
+_Entry = tuple[Any, int, QueuedPod]
+"""(key, sequence, pod): no two have the same sequence, so the pods themselves are never compared."""
 
 
 class _Heap:
-    """A heap of pods with removal by uid; equal keys leave in the order they came."""
+    """A heap of pods with removal by uid; equal keys leave in the order they came.
+
+    An entry that ``by_uid`` does not know (any more) is dead and dropped when it comes to the top.
+    """
 
     def __init__(self) -> None:
+        self.by_uid: dict[str, _Entry] = {}
         self._heap: list[_Entry] = []
-        self._by_uid: dict[str, _Entry] = {}
         self._sequence = 0
 
     def push(self, key: Any, queued: QueuedPod) -> None:
-        self.remove(queued.pod.uid)
-        self._sequence += 1
-        entry = _Entry(key, self._sequence, queued)
-        self._by_uid[queued.pod.uid] = entry
+        self._sequence = sequence = self._sequence + 1
+        self.by_uid[queued.pod.uid] = entry = (key, sequence, queued)
         heapq.heappush(self._heap, entry)
 
     def pop(self) -> QueuedPod:
         self._drop_dead()
-        entry = heapq.heappop(self._heap)
-        del self._by_uid[entry.queued.pod.uid]
-        return entry.queued
+        queued = heapq.heappop(self._heap)[2]
+        del self.by_uid[queued.pod.uid]
+        return queued
 
     def peek_key(self) -> Any:
+        if not self.by_uid:
+            self._heap.clear()
+            return None
         self._drop_dead()
-        return self._heap[0].key if self._heap else None
+        return self._heap[0][0]
 
     def remove(self, uid: str) -> QueuedPod | None:
-        entry = self._by_uid.pop(uid, None)
-        if entry is None:
-            return None
-        entry.dead = True
-        return entry.queued
+        entry = self.by_uid.pop(uid, None)
+        return entry[2] if entry is not None else None
 
     def get(self, uid: str) -> QueuedPod | None:
-        entry = self._by_uid.get(uid)
-        return entry.queued if entry else None
+        entry = self.by_uid.get(uid)
+        return entry[2] if entry is not None else None
 
     def resort(self, uid: str, key: Any) -> None:
-        entry = self._by_uid[uid]
-        if entry.key != key:
-            self.push(key, entry.queued)
+        entry = self.by_uid[uid]
+        if entry[0] != key:
+            self.push(key, entry[2])
 
     def _drop_dead(self) -> None:
-        while self._heap and self._heap[0].dead:
-            heapq.heappop(self._heap)
+        heap = self._heap
+        while heap and not self._lives(heap[0]):
+            heapq.heappop(heap)
+
+    def _lives(self, entry: _Entry) -> bool:
+        return self.by_uid.get(entry[2].pod.uid) is entry
 
     def __len__(self) -> int:
-        return len(self._by_uid)
+        return len(self.by_uid)
 
     def pods(self) -> list[QueuedPod]:
-        return [entry.queued for entry in sorted(self._heap) if not entry.dead]
+        return [entry[2] for entry in sorted(self._heap) if self._lives(entry)]
 
 
 class SchedulingQueue:
@@ -148,7 +149,7 @@ class SchedulingQueue:
 
     def pop(self) -> QueuedPod | None:
         """The next pod to schedule, None if the active queue is empty. Counts as an attempt."""
-        if not len(self._active):
+        if not self._active.by_uid:
             return None
         queued = self._active.pop()
         queued.attempts += 1
@@ -208,8 +209,8 @@ class SchedulingQueue:
 
     def delete(self, uid: str) -> None:
         """A pending pod is gone."""
-        self._active.remove(uid)
-        self._backoff.remove(uid)
+        self._active.by_uid.pop(uid, None)
+        self._backoff.by_uid.pop(uid, None)
         self._take(uid)
         self._in_flight.pop(uid, None)
 
@@ -236,6 +237,9 @@ class SchedulingQueue:
         ``check`` says of a pod whether it is worth a thought at all (upstream: preCheck). Costs nothing while no pod
         waits because of a plugin this event interests.
         """
+        self._move_cycle = self._cycle
+        if not (self._parked.by_uid or self._gated.by_uid):
+            return 0
         moved = 0
         uninterested = self._uninterest(event)
         parked = self._parked.rejected_by_others_than(uninterested)
@@ -244,7 +248,6 @@ class SchedulingQueue:
                 self._take(uid)
                 self._retry(queued, now)
                 moved += 1
-        self._move_cycle = self._cycle
         return moved
 
     def flush(self, now: int) -> None:
@@ -316,7 +319,10 @@ class SchedulingQueue:
         self._active.push(self._sort_key(queued.pod, queued.queued_at), queued)
 
     def _take(self, uid: str) -> QueuedPod | None:
-        return self._parked.take(uid) or self._gated.take(uid)
+        for pool in (self._parked, self._gated):
+            if uid in pool.by_uid:
+                return pool.take(uid)
+        return None
 
     def _holds(self, uid: str) -> bool:
         waiting = self._active.get(uid) or self._backoff.get(uid) or self._parked.get(uid)
@@ -330,7 +336,7 @@ class SchedulingQueue:
     @property
     def has_active(self) -> bool:
         """Whether :meth:`pop` would return a pod."""
-        return len(self._active) > 0
+        return bool(self._active.by_uid)
 
     def waiting(self) -> Iterator[tuple[str, QueuedPod]]:
         """Every pod that waits, next first, with where: active, backoff, unschedulable or gated."""
@@ -363,17 +369,17 @@ class _Pool:
     """The unschedulable pool in the order pods were parked, indexed by the plugins that rejected them."""
 
     def __init__(self) -> None:
-        self._pods: dict[str, QueuedPod] = {}
+        self.by_uid: dict[str, QueuedPod] = {}
         self._by_plugin: dict[str, dict[str, QueuedPod]] = {}
 
     def put(self, queued: QueuedPod) -> None:
         uid = queued.pod.uid
-        self._pods[uid] = queued
+        self.by_uid[uid] = queued
         for plugin in queued.plugins:
             self._by_plugin.setdefault(plugin, {})[uid] = queued
 
     def take(self, uid: str) -> QueuedPod | None:
-        queued = self._pods.pop(uid, None)
+        queued = self.by_uid.pop(uid, None)
         if queued is not None:
             for plugin in queued.plugins:
                 del self._by_plugin[plugin][uid]
@@ -386,19 +392,19 @@ class _Pool:
             return []
         if len(wanted) == 1:
             return list(wanted[0].items())
-        return [(uid, queued) for uid, queued in self._pods.items() if any(uid in pods for pods in wanted)]
+        return [(uid, queued) for uid, queued in self.by_uid.items() if any(uid in pods for pods in wanted)]
 
     def get(self, uid: str) -> QueuedPod | None:
-        return self._pods.get(uid)
+        return self.by_uid.get(uid)
 
     def oldest(self) -> QueuedPod | None:
-        return next(iter(self._pods.values()), None)
+        return next(iter(self.by_uid.values())) if self.by_uid else None
 
     def pods(self) -> list[QueuedPod]:
-        return list(self._pods.values())
+        return list(self.by_uid.values())
 
     def __len__(self) -> int:
-        return len(self._pods)
+        return len(self.by_uid)
 
 
 def _with_taint_updates(registered: Iterable[EventToRegister]) -> tuple[EventToRegister, ...]:

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,14 @@ from ksched.framework.status import Code, Status
 from ksched.tables.arrays import BoolArray, Int32Array
 
 PASSES = 0
-_MAX_LOOKUP_BITS = 10
-_WORD_BITS = 62
-_FEW_ROWS = 4
+_MAX_LOOKUP_BITS = 6
+_SHIFTS = np.arange(_MAX_LOOKUP_BITS, dtype=np.uint8)
+
+Reasons = tuple[tuple[str, bool], ...]
+"""Each with whether evicting pods might help."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Verdict:
     """A rejection: by whom, resolvable or not, and why. ``order`` is the plugin's place among the filters."""
 
@@ -30,6 +33,12 @@ class Verdict:
     code: Code
     reasons: tuple[str, ...]
     order: int
+
+    @cached_property
+    def counted_as(self) -> tuple[tuple[str, str, bool], ...]:
+        """(plugin, reason, resolvable) per reason: what a record counts nodes by."""
+        resolvable = self.code is Code.UNSCHEDULABLE
+        return tuple((self.plugin, reason, resolvable) for reason in self.reasons)
 
     @property
     def status(self) -> Status:
@@ -45,6 +54,7 @@ class Verdicts:
         self.table: list[Verdict | None] = [None]
         self._orders: Int32Array = np.array([np.iinfo(np.int32).max], dtype=np.int32)
         self._resolvable: BoolArray = np.zeros(0, dtype=np.bool_)
+        self._lookups: dict[Hashable, Int32Array] = {}
 
     def id(self, verdict: Verdict) -> int:
         """The id of a verdict."""
@@ -77,78 +87,57 @@ class Verdicts:
         """A Filter's result over ``n`` rows as verdict ids; PluginError if it is not of the contract's forms."""
         if result is None:
             return np.zeros(n, dtype=np.int32)
-        rejects = _rejects(plugin, result, n)
-        if not rejects:
+        masks, reasons = _rejects(plugin, result, n)
+        if not masks:
             return np.zeros(n, dtype=np.int32)
-        if len(rejects) > 1 and n > _FEW_ROWS:
-            rejects = [reject for reject in rejects if reject.mask.any()] or rejects[:1]
-        if len(rejects) == 1:
-            only = rejects[0]
-            if not only.mask.any():
-                return np.zeros(n, dtype=np.int32)
-            codes = only.mask.astype(np.int32)
-            codes *= self._id_of(plugin, order, [only])
-            return codes
-        return self._combined(plugin, order, rejects, n)
+        if len(masks) > _MAX_LOOKUP_BITS:
+            return self._combined_many(plugin, order, masks, reasons)
+        # Rows may be rejected for several reasons at once: each combination of them is a verdict.
+        bits = masks[0].view(np.uint8)
+        for position, mask in enumerate(masks[1:], start=1):
+            bits = bits + (mask.view(np.uint8) << _SHIFTS[position])
+        return self._lookup(plugin, order, reasons).take(bits)
 
-    def _combined(self, plugin: str, order: int, rejects: list[Reject], n: int) -> Int32Array:
-        """Rows may be rejected for several reasons at once: number the combinations that occur."""
-        if n <= _FEW_ROWS:
-            return self._combined_few(plugin, order, rejects, n)
-        if len(rejects) > _WORD_BITS:
-            return self._combined_many(plugin, order, rejects)
-        bits = rejects[0].mask.astype(np.int64)
-        for position, reject in enumerate(rejects[1:], start=1):
-            bits |= reject.mask.astype(np.int64) << position
-        if len(rejects) <= _MAX_LOOKUP_BITS:
-            present = np.flatnonzero(np.bincount(bits, minlength=1 << len(rejects)))
-            lookup = np.zeros(1 << len(rejects), dtype=np.int32)
-            for combination in present.tolist():
-                lookup[combination] = self._id_of_bits(plugin, order, rejects, combination)
-            return lookup[bits]
-        distinct, inverse = np.unique(bits, return_inverse=True)
-        ids = [self._id_of_bits(plugin, order, rejects, combination) for combination in distinct.tolist()]
-        return np.array(ids, dtype=np.int32)[inverse]
+    def _lookup(self, plugin: str, order: int, reasons: Reasons) -> Int32Array:
+        """Verdict ids int32[2^k] by combination of ``reasons``, bit i standing for the i-th."""
+        key = (plugin, order, reasons)
+        found = self._lookups.get(key)
+        if found is None:
+            ids = [PASSES]
+            for combination in range(1, 1 << len(reasons)):
+                chosen = [reason for position, reason in enumerate(reasons) if combination >> position & 1]
+                ids.append(self._id_of(plugin, order, chosen))
+            found = self._lookups[key] = np.array(ids, dtype=np.int32)
+        return found
 
-    def _combined_few(self, plugin: str, order: int, rejects: list[Reject], n: int) -> Int32Array:
-        codes = np.zeros(n, dtype=np.int32)
-        for row in range(n):
-            chosen = [reject for reject in rejects if reject.mask[row]]
-            if chosen:
-                codes[row] = self._id_of(plugin, order, chosen)
-        return codes
-
-    def _combined_many(self, plugin: str, order: int, rejects: list[Reject]) -> Int32Array:
-        """More reasons than bits in a word (say, as many distinct taints): number distinct rows of packed bits."""
-        packed = np.ascontiguousarray(np.packbits(np.stack([reject.mask for reject in rejects]), axis=0).T)
+    def _combined_many(self, plugin: str, order: int, masks: list[BoolArray], reasons: Reasons) -> Int32Array:
+        """More reasons than can be listed in all combinations (say, as many distinct taints): number distinct rows."""
+        packed = np.ascontiguousarray(np.packbits(np.stack(masks), axis=0).T)
         distinct, inverse = np.unique(packed, axis=0, return_inverse=True)
         ids = []
         for row in distinct:
-            bits = np.unpackbits(row, count=len(rejects)).tolist()
-            chosen = [reject for reject, bit in zip(rejects, bits, strict=True) if bit]
+            bits = np.unpackbits(row, count=len(masks)).tolist()
+            chosen = [reason for reason, bit in zip(reasons, bits, strict=True) if bit]
             ids.append(self._id_of(plugin, order, chosen) if chosen else PASSES)
         return np.array(ids, dtype=np.int32)[inverse.reshape(-1)]
 
-    def _id_of_bits(self, plugin: str, order: int, rejects: list[Reject], combination: int) -> int:
-        chosen = [reject for position, reject in enumerate(rejects) if combination >> position & 1]
-        return self._id_of(plugin, order, chosen) if chosen else PASSES
-
-    def _id_of(self, plugin: str, order: int, chosen: list[Reject]) -> int:
-        resolvable = all(reject.resolvable for reject in chosen)
+    def _id_of(self, plugin: str, order: int, chosen: Sequence[tuple[str, bool]]) -> int:
+        resolvable = all(resolvable for _, resolvable in chosen)
         code = Code.UNSCHEDULABLE if resolvable else Code.UNSCHEDULABLE_AND_UNRESOLVABLE
-        return self.id(Verdict(plugin, code, tuple(reject.reason for reject in chosen), order))
+        return self.id(Verdict(plugin, code, tuple(reason for reason, _ in chosen), order))
 
 
-def _rejects(plugin: str, result: Any, n: int) -> list[Reject]:
+def _rejects(plugin: str, result: Any, n: int) -> tuple[list[BoolArray], Reasons]:
+    """The masks of rejected rows and, for each, (reason, resolvable)."""
     if isinstance(result, np.ndarray):
         keep = _mask(plugin, "the keep mask", result, n)
-        return [Reject(~keep, f"node(s) were rejected by {plugin}")]
+        return [~keep], ((f"node(s) were rejected by {plugin}", True),)
     if isinstance(result, Mapping):
-        return [Reject(_mask(plugin, reason, mask, n), str(reason)) for reason, mask in result.items()]
+        masks = [_mask(plugin, reason, mask, n) for reason, mask in result.items()]
+        return masks, tuple([(str(reason), True) for reason in result])
     if isinstance(result, (list, tuple)) and all(isinstance(item, Reject) for item in result):
-        for reject in result:
-            _mask(plugin, reject.reason, reject.mask, n)
-        return list(result)
+        masks = [_mask(plugin, reject.reason, reject.mask, n) for reject in result]
+        return masks, tuple([(reject.reason, reject.resolvable) for reject in result])
     raise PluginError(
         f"plugin {plugin}: filter returned {type(result).__name__}",
         hint="return None, a bool array of nodes to keep, {reason: rejected bool array} or a list of Reject",

@@ -72,6 +72,8 @@ def _int_or_str(value: Any) -> int | str:
 # A union would add its members' names to the path in error messages.
 IntOrStr = Annotated[int | str, PlainValidator(_int_or_str)]
 
+_new = object.__new__
+_set_dict = BaseModel.__dict__["__dict__"].__set__
 _set_fields_set = BaseModel.__dict__["__pydantic_fields_set__"].__set__
 _set_extra = BaseModel.__dict__["__pydantic_extra__"].__set__
 _set_private = BaseModel.__dict__["__pydantic_private__"].__set__
@@ -107,13 +109,21 @@ class KubeModel(BaseModel):
         if len(new) != len(old):
             unknown = ", ".join(sorted(changes.keys() - old.keys()))
             raise TypeError(f"{type(self).__name__} has no field {unknown}")
-        copy = object.__new__(type(self))
-        object.__setattr__(copy, "__dict__", new)
+        copy = _new(self.__class__)
+        _set_dict(copy, new)
         fields_set = self.__pydantic_fields_set__
         _set_fields_set(copy, fields_set if fields_set.issuperset(changes) else fields_set | changes.keys())
         _set_extra(copy, self.__pydantic_extra__)
         _set_private(copy, None)
         return copy
+
+    def completed(self, **changes: Any) -> Self:
+        """This very object with the named attributes as given: only for a copy just made that nobody else holds yet."""
+        self.__dict__.update(changes)
+        fields_set = self.__pydantic_fields_set__
+        if not fields_set.issuperset(changes):
+            _set_fields_set(self, fields_set | changes.keys())
+        return self
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form, camelCase, holding only what was set; quantities stand as the user wrote them."""

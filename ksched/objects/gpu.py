@@ -50,6 +50,19 @@ class NodeDevices:
     memory_b: int
 
 
+def allowed_models(spec: PodSpec) -> tuple[str, ...]:
+    """The device models that required node affinity lets the pod run on, in its order; () when any will do."""
+    affinity = spec.affinity.node_affinity if spec.affinity else None
+    required = affinity.required_during_scheduling_ignored_during_execution if affinity else None
+    models: list[str] = []
+    for term in required.node_selector_terms if required else ():
+        named = [r for r in term.match_expressions if r.key in MODEL_LABELS and r.operator == "In"]
+        if not named:
+            return ()  # terms are alternatives
+        models += named[0].values
+    return tuple(models)
+
+
 _INDEX: Final = re.compile(r"[0-9]{1,4}", re.ASCII)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ksched.report.fragmentation import fragmentation_final, fragmentation_ratio_final, idle_gpu_final
 from ksched.report.metrics import Better, Metric, metric
 from ksched.report.results import RunTables
 
@@ -212,6 +213,9 @@ BUILT_IN: tuple[Metric, ...] = (
     pending_censored,
     makespan,
     *(_of_states(name, statistic) for name in _STATES for statistic in _OF_STATES),
+    idle_gpu_final,
+    fragmentation_final,
+    fragmentation_ratio_final,
     nodes_used,
 )
 """In the order of tables."""

@@ -33,7 +33,8 @@ from ksched.result_directory import read_json
 
 SCHEMA_VERSION = 1
 """The schema of result tables this version reads; the experiments package writes the same number."""
-TABLES = ("pods", "nodes", "decisions", "samples", "events")
+TABLES = ("pods", "nodes", "decisions", "samples", "events", "fragmentation")
+"""``fragmentation`` is there only where the experiment asked for it."""
 STOP_FILE = "until.json"
 """Why no more seeds were run; see ksched.report.precision."""
 SEED_AXIS = "seed"
@@ -150,6 +151,11 @@ class RunTables:
     def events(self) -> pd.DataFrame:
         """Events of the run."""
         return self.run.table("events")
+
+    @cached_property
+    def fragmentation(self) -> pd.DataFrame | None:
+        """Idle GPU by bucket after every arrival; None where the experiment did not record it."""
+        return self.run.table("fragmentation") if "fragmentation" in self.run.counts else None
 
     @cached_property
     def resources(self) -> tuple[str, ...]:

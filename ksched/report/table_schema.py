@@ -108,6 +108,8 @@ DECISIONS = Table(
         Column("tied", "integer", "Nodes that shared the best total, the chosen one included.", "nodes"),
         Column("top", "list", "The best nodes, each with `total` and `scores`: plugin to weighted points."),
         Column("rejections", "list", "`plugin`, `reason` and number of `nodes` it was the first to reject."),
+        Column("nominated_node", "text", "Where preemption makes room for the pod; null: it does not."),
+        Column("victims", "list", "Pods (namespace and name) that are evicted for that."),
     ),
 )
 
@@ -151,7 +153,31 @@ EVENTS = Table(
     ),
 )
 
-RECORDED: dict[str, Table] = {table.name: table for table in (PODS, NODES, DECISIONS, SAMPLES, EVENTS)}
+
+def _idle(bucket: str, meaning: str) -> Column:
+    return Column(bucket, "number", meaning, "idle thousandths of a device")
+
+
+FRAGMENTATION = Table(
+    "fragmentation",
+    "One row an arrival (in other modes: a sample), where the experiment asks for `probes: [fragmentation]`. The idle "
+    "GPU of the cluster by what the workload's usual pods find it to be, weighted by how usual they are.",
+    (
+        Column("seq", "integer", "Number of the row, from 0."),
+        Column("arrived_pods", "integer", "Pods created so far.", "pods"),
+        Column("arrived_gpu_milli", "integer", "Their GPU requests, failed ones included.", "thousandths of a device"),
+        Column("used", "number", "GPU allocated.", "thousandths of a device"),
+        _idle("q1_lack_both", "Neither enough GPU nor enough cpu for the usual pod."),
+        _idle("q2_lack_gpu", "Enough cpu, but devices too full for it."),
+        _idle("q4_lack_cpu", "Enough GPU, but not enough cpu."),
+        _idle("xl_satisfied", "Beside a pod without GPUs that fits."),
+        _idle("xr_lack_cpu", "Beside a pod without GPUs that does not fit."),
+        _idle("no_access", "Of a model the usual pod may not use."),
+        _idle("q3_satisfied", "Usable: no fragment."),
+    ),
+)
+
+RECORDED: dict[str, Table] = {table.name: table for table in (PODS, NODES, DECISIONS, SAMPLES, EVENTS, FRAGMENTATION)}
 """The tables of one run."""
 
 RUNS = Table(

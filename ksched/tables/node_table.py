@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ksched.objects import CPU, EPHEMERAL_STORAGE, MEMORY, PODS, Node, amount, node_devices
+from ksched.objects import CPU, EPHEMERAL_STORAGE, MEMORY, PODS, Node, Pod, amount, node_devices
 from ksched.tables.arrays import BoolArray, Int64Array, IntArray, StrArray, grown, readonly
 from ksched.tables.changes import ChangeLog
 from ksched.tables.devices import DeviceColumns
@@ -85,6 +85,7 @@ class NodeTable:
         self.unschedulable: BoolArray = np.zeros(capacity, dtype=np.bool_)
         self._capacity = capacity
         self._names: tuple[int, StrArray] = (-1, np.array([], dtype=np.str_))
+        self._name_ranks: tuple[int, IntArray] = (-1, np.array([], dtype=np.intp))
         self._domains: tuple[int, dict[str, Domains]] = (-1, {})
         self._pods: dict[str, dict[str, PlacedPod]] = {}
         self._node_of: dict[str, str] = {}
@@ -136,6 +137,14 @@ class NodeTable:
             names = np.array([node.metadata.name for node in self.nodes], dtype=np.str_)
             self._names = (self.structure, readonly(names))
         return self._names[1]
+
+    def name_ranks(self) -> IntArray:
+        """The place of each row when nodes are sorted by name, intp[n]."""
+        if self._name_ranks[0] != self.structure:
+            ranks = np.empty(self.n, dtype=np.intp)
+            ranks[np.argsort(self.names(), kind="stable")] = np.arange(self.n)
+            self._name_ranks = (self.structure, readonly(ranks))
+        return self._name_ranks[1]
 
     # -- nodes ----------------------------------------------------------------------------------------------
 
@@ -300,11 +309,12 @@ class NodeTable:
             del self._pods[node_name]
         return placed
 
-    def renew_pod(self, pod: PodView) -> None:
-        """``pod`` says of itself something new (its status) that changes nothing it holds; KeyError if on no node."""
-        node_name = self._node_of[pod.uid]
+    def renew_pod(self, uid: str, pod: Pod) -> None:
+        """The pod says of itself something new (its status) that changes nothing it holds; KeyError if on no node."""
+        node_name = self._node_of[uid]
         on_node = self._pods[node_name]
-        on_node[pod.uid] = on_node[pod.uid]._replace(pod=pod)
+        placed = on_node[uid]
+        on_node[uid] = PlacedPod(placed.pod.renewed(pod), placed.devices)
         row = self.index.get(node_name)
         if row is not None:
             self.renewed.touch(row)

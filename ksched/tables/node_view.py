@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ksched.objects import CPU, MEMORY, Node, Taint
 from ksched.tables.arrays import AnyArray, BoolArray, Int32Array, Int64Array, IntArray, StrArray, readonly
-from ksched.tables.devices import NO_DEVICE, WHOLE
+from ksched.tables.devices import LARGEST, TOTAL, WHOLE, WHOLLY_FREE, DeviceState
 from ksched.tables.domains import Domains
 from ksched.tables.images import NO_IMAGE, ImageState
 from ksched.tables.label_columns import map_distinct
@@ -63,6 +63,12 @@ class NodeView:
         """Node names, U[n]."""
         self.reads |= NODE
         return self._table.names()[self._select]
+
+    @property
+    def name_ranks(self) -> IntArray:
+        """The place of each node when all nodes of the cluster are sorted by name, intp[n]; faster than names."""
+        self.reads |= ELSEWHERE
+        return self._table.name_ranks()[self._select]
 
     @property
     def objects(self) -> list[Node]:
@@ -176,7 +182,16 @@ class NodeView:
 
     def free_of(self, resources: tuple[str, ...]) -> Int64Array:
         """:meth:`free` of each of ``resources``, int64[k, n]."""
-        return self.allocatable_of(resources) - self.requested_of(resources)
+        self.reads |= NODE | USAGE
+        table = self._table
+        rows = table.resource_rows(resources)
+        if rows is None:
+            return np.array([self.free(resource) for resource in resources])
+        if isinstance(rows, slice):
+            free: Int64Array = self._selected(table.allocatable[rows]) - self._selected(table.requested[rows])
+        else:
+            free = (self._selected(table.allocatable) - self._selected(table.requested))[rows]
+        return free
 
     def nonzero_requested_of(self, resources: tuple[str, ...]) -> Int64Array:
         """:meth:`nonzero_requested` of cpu and memory, :meth:`requested` of others, int64[k, n]."""
@@ -293,9 +308,37 @@ class DeviceView:
     @property
     def milli_free(self) -> Int64Array:
         """Free milli summed over the node's devices, int64[n]."""
-        free = self.free
-        total: Int64Array = np.where(free == NO_DEVICE, 0, free).sum(axis=1)
-        return total
+        return self._room(TOTAL)
+
+    @property
+    def largest_free(self) -> Int64Array:
+        """Free milli of the node's freest device, int64[n]; 0 without devices."""
+        return self._room(LARGEST)
+
+    @property
+    def wholly_free(self) -> Int64Array:
+        """Number of devices nobody holds any of, int64[n]."""
+        return self._room(WHOLLY_FREE)
+
+    def _room(self, what: int) -> Int64Array:
+        self._view.reads |= USAGE | NODE
+        room: Int64Array = self._columns.room[what][self._select]
+        return room
+
+    @property
+    def states(self) -> list[DeviceState]:
+        """Model and free milli of each node's devices; nodes whose devices are alike have the same object."""
+        self._view.reads |= USAGE | NODE
+        return self._columns.states(self._view.rows.tolist())
+
+    @property
+    def holders(self) -> Int32Array:
+        """Pods on the node by how many whole devices each holds, int32[n, 1 + slots]; column 0: those that share one.
+
+        Pods without GPUs are in no column.
+        """
+        self._view.reads |= USAGE | NODE
+        return self._columns.holders[:, self._select].T
 
     @property
     def count(self) -> Int64Array:

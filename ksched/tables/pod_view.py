@@ -56,6 +56,14 @@ class SpecInfo:
     """Claims and disks; not what needs nothing but the node (emptyDir, configMap, ...)."""
 
 
+@dataclass(frozen=True, slots=True)
+class ExpectedPod:
+    """A shape of pods that is usual in a workload, and how many pods had it."""
+
+    info: SpecInfo
+    count: int
+
+
 class PodView:
     """A pod as plugins see it.
 
@@ -76,6 +84,13 @@ class PodView:
         index = annotations.get(COMPLETION_INDEX, "")
         self.index: int = int(index) if index.isdecimal() else 0
         self._label_key: tuple[tuple[str, str], ...] | None = None
+
+    def renewed(self, pod: Pod) -> PodView:
+        """A view of ``pod``, this very pod as it is now: bound perhaps, but with the same containers and rules.
+
+        What is compiled from the spec holds on, so a pod costs no compilation for every node it may be bound to.
+        """
+        return PodView(pod, self.info)
 
     @property
     def name(self) -> str:

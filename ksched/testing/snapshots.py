@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
-from ksched.tables import NodeTable, PodView
+from ksched.tables import Memo, NodeTable, PodView
 from ksched.tables.arrays import Int64Array
 
 _DEEP = 8
@@ -27,6 +27,7 @@ def table_state(table: NodeTable) -> Any:
             "nonzero": table.nonzero[:, : table.n],
             "unschedulable": table.unschedulable[: table.n],
             "devices": [table.devices.free[: table.devices.count[row], row] for row in range(table.n)],
+            "device holders": [np.trim_zeros(table.devices.holders[:, row], "b") for row in range(table.n)],
             "pods": [(name, placed.pod.key, placed.devices) for name, placed in table.pods()],
         }
     )
@@ -114,6 +115,8 @@ def frozen(value: Any, depth: int = 0) -> Any:
         return ("array", value.shape, str(value.dtype), value.tobytes())
     if isinstance(value, BaseModel):
         return ("model", type(value).__name__, frozen(value.__dict__, depth + 1))
+    if isinstance(value, Memo):
+        return ("memo",)  # forgetting it changes no answer
     if isinstance(value, Mapping):
         return ("map", tuple((frozen(k, depth + 1), frozen(v, depth + 1)) for k, v in value.items()))
     if isinstance(value, (list, tuple)):

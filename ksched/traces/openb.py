@@ -4,8 +4,8 @@ Source: alibaba/clusterdata, cluster-trace-gpu-v2023/csv; published with Weng et
 USENIX ATC 2023. Headered CSV, plain or gzip. What one has to know about the files:
 
 - the ``multigpu*`` lists have the five request columns only: no model constraint, no QoS, no phase, no times;
-- ``gpu_spec`` is a list ``A|B`` that may repeat a model; a trace keeps the set in the file's order, and the text
-  as written in ``workloads.source_meta``;
+- ``gpu_spec`` is a list ``A|B`` that may repeat a model; a trace keeps it as written, because published results tell
+  ``A|B|B`` from ``A|B``;
 - ``gpu_milli`` is per GPU: 0 without GPUs, at most 1000, a share of one GPU only with ``num_gpu`` 1;
 - ``scheduled_time`` is empty for pods that never ran; they have a deletion time all the same, so their run time
   is unknown, not zero;
@@ -33,7 +33,7 @@ import numpy as np
 import pyarrow as pa
 
 from ksched.errors import InputError, nearest
-from ksched.traces.build import masked, seconds_to_us, table_of
+from ksched.traces.build import MAX_US, US_PER_S, masked, seconds_to_us, table_of
 from ksched.traces.schema import NODES, PODS, WORKLOADS, EndState, Manifest, Quality, SourceFile, WorkloadKind
 from ksched.traces.trace import Trace
 
@@ -153,7 +153,7 @@ def _read_csv(path: Path, required: Sequence[str]) -> _Rows:
         header = [name.strip() for name in next(reader, [])]
         _check_header(header, required, path)
         for row in reader:
-            if not any(cell.strip() for cell in row):
+            if not any(map(str.strip, row)):
                 blank += 1
                 continue
             if len(row) != len(header):
@@ -243,16 +243,18 @@ def _integer(rows: _Rows, row: int, column: str, text: str) -> int:
 
 def _times(rows: _Rows, column: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Seconds of the file as (us int64[n], present bool[n]); empty cells are absent."""
-    us = np.zeros(len(rows), dtype=np.int64)
-    present = np.zeros(len(rows), dtype=bool)
-    for row, text in enumerate(rows.columns.get(column, ())):
-        if text:
-            seconds = _integer(rows, row, column, text)
-            if seconds < 0:
-                raise rows.fault(row, column, f"{seconds} is negative")
-            us[row] = seconds_to_us(seconds, f"{rows.path}:{rows.lines[row]}")
-            present[row] = True
-    return us, present
+    texts = rows.columns.get(column, ("",) * len(rows))
+    present = np.array(list(map(bool, texts)), dtype=bool)
+    try:
+        seconds = [int(text) if text else 0 for text in texts]
+    except ValueError:
+        seconds = [_integer(rows, row, column, text) if text else 0 for row, text in enumerate(texts)]
+    if min(seconds) < 0 or max(seconds) > MAX_US // US_PER_S:
+        for row, value in enumerate(seconds):
+            if value < 0:
+                raise rows.fault(row, column, f"{value} is negative")
+            seconds_to_us(value, f"{rows.path}:{rows.lines[row]}")
+    return np.array(seconds, dtype=np.int64) * US_PER_S, present
 
 
 # --------------------------------------------------------------------------------------------------- tables
@@ -356,7 +358,7 @@ def _models(rows: _Rows, count: np.ndarray[Any, Any]) -> tuple[list[list[str] | 
     specs = rows.columns.get("gpu_spec", ("",) * len(rows))
     models: list[list[str] | None] = []
     for spec, gpus in zip(specs, count, strict=True):
-        names = list(dict.fromkeys(name for name in spec.split("|") if name))
+        names = [name for name in spec.split("|") if name]
         models.append(names if names and gpus else None)
     return models, specs
 

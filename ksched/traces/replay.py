@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,15 @@ from ksched.errors import InputError
 from ksched.objects import Deployment, Job, KubeObject, Pod, PodSpec
 from ksched.traces.load import RESOURCES, capacities, requests
 from ksched.traces.schema import ReplayMode, WorkloadKind
-from ksched.traces.specs import Shapes, cluster_nodes, object_name, priority_classes, us_to_ns, workload_rows
+from ksched.traces.specs import (
+    Shapes,
+    cluster_nodes,
+    initial_nodes,
+    object_name,
+    priority_classes,
+    us_to_ns,
+    workload_rows,
+)
 from ksched.traces.trace import Trace, column, valid
 
 WORKLOAD_ANNOTATION = "ksched.dev/workload"
@@ -52,28 +60,47 @@ class InflateProblem:
 
     ``names`` of all pods, ascending; per pod ``demand`` (of the resource, over all devices) and ``unit`` (per device;
     the same as demand but for GPUs); ``target`` is the demand to reach. Amounts are int64 in millicores, bytes or
-    thousandths of GPUs.
+    thousandths of GPUs. ``nodes`` is how many nodes there are.
     """
 
     names: list[str]
     demand: Array
     unit: Array
     target: float
+    nodes: int = 0
 
 
-OrderFunction = Callable[[InflateProblem, int], Array]
-"""(problem, seed) -> int64[m]: positions in ``problem.names`` in order of arrival; a repeated one is a clone."""
+class Order(NamedTuple):
+    """``pods`` int64[m]: positions in ``problem.names`` in order of arrival; a repeated one is a clone.
+
+    ``node_ranks`` int64[problem.nodes] is the place each node gets, nodes by name; None leaves their names alone.
+    """
+
+    pods: Array
+    node_ranks: Array | None = None
+
+
+OrderFunction = Callable[[InflateProblem, int], Order]
+"""(problem, seed) -> order."""
 
 
 class Replay:
     """Arrivals of a trace: ``len()`` is their number, iterating makes them anew each time, one by one.
 
-    ``pods`` is the number of pods they create.
+    ``pods`` is the number of pods they create. ``node_ranks`` is what to hand to :func:`cluster_nodes`.
     """
 
-    def __init__(self, mode: ReplayMode, arrivals: int, pods: int, make: Callable[[], Iterator[Arrival]]) -> None:
+    def __init__(
+        self,
+        mode: ReplayMode,
+        arrivals: int,
+        pods: int,
+        make: Callable[[], Iterator[Arrival]],
+        node_ranks: Array | None = None,
+    ) -> None:
         self.mode = mode
         self.pods = pods
+        self.node_ranks = node_ranks
         self._arrivals = arrivals
         self._make = make
 
@@ -157,7 +184,7 @@ def inflate(
     if not ratio > 0:
         raise InputError(f"ratio: {ratio} is not positive")
     work = _Work(trace)
-    names = [work.name(i) for i in range(len(work.rows))]
+    names = work.names()
     by_name = sorted(range(len(names)), key=names.__getitem__)
     rows = work.rows[by_name]
     demand = requests(trace)[resource][rows]
@@ -166,8 +193,9 @@ def inflate(
     if not demand.any() or not capacity:
         missing = "capacity" if not capacity else "demand"
         raise InputError(f"there is no {missing} of {resource} to inflate to", where=trace.where)
-    problem = InflateProblem([names[i] for i in by_name], demand, unit, ratio * capacity)
-    chosen = np.asarray((order or shuffle_then_sample)(problem, seed))
+    nodes = initial_nodes(trace)
+    problem = InflateProblem([names[i] for i in by_name], demand, unit, ratio * capacity, nodes)
+    chosen, node_ranks = (order or shuffle_then_sample)(problem, seed)
 
     def arrivals() -> Iterator[Arrival]:
         seen = np.zeros(len(by_name), dtype=bool)
@@ -183,10 +211,10 @@ def inflate(
                 workload, pod = work.pod(i, name)
             yield Arrival(number, (pod,), (None,), None, workload)
 
-    return Replay("inflate", len(chosen), len(chosen), arrivals)
+    return Replay("inflate", len(chosen), len(chosen), arrivals, node_ranks)
 
 
-def shuffle_then_sample(problem: InflateProblem, seed: int) -> Array:
+def shuffle_then_sample(problem: InflateProblem, seed: int) -> Order:
     """The default order: a random permutation; then clones drawn with replacement until demand reaches the target,
     or, when it is above the target to begin with, random pods dropped until it no longer is.
     """
@@ -199,7 +227,7 @@ def shuffle_then_sample(problem: InflateProblem, seed: int) -> Array:
         victims = np.argsort(tune.random(n), kind="stable")
         left = total - np.cumsum(problem.demand[victims])
         dropped = victims[: int(np.searchsorted(-left, -problem.target)) + 1]
-        return np.asarray(order[~np.isin(order, dropped)])
+        return Order(np.asarray(order[~np.isin(order, dropped)]))
     parts = [order]
     while total < problem.target:
         drawn = np.floor(tune.random(1024) * n).astype(np.int64)
@@ -207,7 +235,7 @@ def shuffle_then_sample(problem: InflateProblem, seed: int) -> Array:
         kept = int(np.searchsorted(reached, problem.target)) + 1
         parts.append(drawn[:kept])
         total = int(reached[min(kept, len(drawn)) - 1])
-    return np.concatenate(parts)
+    return Order(np.concatenate(parts))
 
 
 # ------------------------------------------------------------------------------------------------ logical pods
@@ -227,35 +255,44 @@ class _Work:
         self.rows = _last_attempts(trace, self.submit)
         self.siblings = np.bincount(self.workload_row[self.rows], minlength=trace.workloads.num_rows)
         self._names = trace.workloads.column("name")
+        self._listed: list[str] | None = None
         self._apps = trace.workloads.column("app")
+        self._any_app = self._apps.null_count < len(self._apps)
         self._blank: dict[int, Pod] = {}
 
     def workload_name(self, workload: int) -> str:
         """The workload's Kubernetes name; ``workload`` is its row."""
+        if self._listed is not None:
+            return self._listed[workload]
         return object_name(self._names[workload].as_py(), int(self.workload_id[workload]))
 
-    def name(self, i: int) -> str:
-        """The name of logical pod ``i`` as a bare Pod."""
-        row = self.rows[i]
-        workload = self.workload_row[row]
-        name = self.workload_name(workload)
-        return name if self.siblings[workload] == 1 else f"{name}-{self.index[row]}"
+    def names(self) -> list[str]:
+        """The names of all logical pods as bare Pods. From now on the workloads' names are kept in memory."""
+        self._listed = list(map(object_name, self._names.to_pylist(), self.workload_id.tolist()))
+        rows = self.rows.tolist()
+        workloads = self.workload_row[self.rows].tolist()
+        return [
+            self._pod_name(self._listed[workload], workload, row) for workload, row in zip(workloads, rows, strict=True)
+        ]
+
+    def _pod_name(self, name: str, workload: int, row: int) -> str:
+        return name if self.siblings.item(workload) == 1 else f"{name}-{self.index[row]}"
 
     def labels(self, workload: int) -> dict[str, str]:
-        app = self._apps[workload].as_py()
+        app = self._apps[workload].as_py() if self._any_app else None
         return {"app": object_name(app, int(self.workload_id[workload]))} if app else {}
 
     def spec(self, row: int) -> PodSpec:
-        policy = "Always" if self.service[self.workload_row[row]] else "Never"
-        return self.shapes.spec(int(self.shapes.code[row]), policy)
+        policy = "Always" if self.service.item(self.workload_row.item(row)) else "Never"
+        return self.shapes.spec(self.shapes.code.item(row), policy)
 
     def pod(self, i: int, name: str | None = None) -> tuple[str, Pod]:
         """(workload annotation, Pod) of logical pod ``i``; ``name`` makes it a clone with a workload of its own."""
-        row = int(self.rows[i])
-        workload = int(self.workload_row[row])
+        row = self.rows.item(i)
+        workload = self.workload_row.item(row)
         pairing = name or self.workload_name(workload)
         annotations = {WORKLOAD_ANNOTATION: pairing}
-        if self.siblings[workload] > 1 and name is None:
+        if name is None and self.siblings.item(workload) > 1:
             annotations[INDEX_ANNOTATION] = str(self.index[row])
         spec = self.spec(row)
         blank = self._blank.get(id(spec))
@@ -263,7 +300,9 @@ class _Work:
             meta = {"name": "x", "namespace": NAMESPACE, "labels": {}, "annotations": {}}
             blank = self._blank[id(spec)] = Pod.model_validate({"metadata": meta, "spec": spec})
         metadata = blank.metadata.replaced(
-            name=name or self.name(i), labels=self.labels(workload), annotations=annotations
+            name=name or self._pod_name(pairing, workload, row),
+            labels=self.labels(workload),
+            annotations=annotations,
         )
         return pairing, blank.replaced(metadata=metadata)
 
@@ -379,5 +418,5 @@ def _running_count(values: Array) -> Array:
     return count
 
 
-__all__ = ["Arrival", "InflateProblem", "OrderFunction", "Replay", "cluster_nodes", "inflate", "priority_classes",
-           "replay", "shuffle_then_sample", "snapshot", "timestamp"]  # fmt: skip
+__all__ = ["Arrival", "InflateProblem", "Order", "OrderFunction", "Replay", "cluster_nodes", "inflate",
+           "priority_classes", "replay", "shuffle_then_sample", "snapshot", "timestamp"]  # fmt: skip

@@ -246,20 +246,32 @@ def _json_object(text: str, where: str) -> dict[str, Any]:
 # --------------------------------------------------------------------------------------------------- cluster
 
 
-def cluster_nodes(trace: Trace, *, max_pods: int = DEFAULT_MAX_PODS) -> list[Node]:
+def cluster_nodes(trace: Trace, *, max_pods: int = DEFAULT_MAX_PODS, ranks: Array | None = None) -> list[Node]:
     """The nodes there at the trace's start, in table order; a row with ``count`` above 1 becomes NAME-0, NAME-1 ...
 
     ``max_pods`` is the number of pod slots where the trace does not say. GPUs appear as
-    ``alibabacloud.com/gpu-milli`` (1000 a device), their model as a label.
+    ``alibabacloud.com/gpu-milli`` (1000 a device), their model as a label. ``ranks`` has a number for every node,
+    nodes by name, and puts it before the name (``0042-NAME``), so that names sort by it.
     """
-    nodes: list[Node] = []
-    for row in trace.nodes.to_pylist():
-        if row["t_add"]:
-            continue
-        for i in range(row["count"]):
-            name = row["name"] if row["count"] == 1 else f"{row['name']}-{i}"
-            nodes.append(Node.model_validate(_node(row, name, max_pods)))
-    return nodes
+    named = [
+        (row, row["name"] if row["count"] == 1 else f"{row['name']}-{i}")
+        for row in trace.nodes.to_pylist()
+        if not row["t_add"]
+        for i in range(row["count"])
+    ]
+    rank_of: dict[str, int] = {}
+    if ranks is not None:
+        rank_of = dict(zip(sorted(name for _, name in named), ranks.tolist(), strict=True))
+    return [
+        Node.model_validate(_node(row, name if ranks is None else f"{rank_of[name]:04d}-{name}", max_pods))
+        for row, name in named
+    ]
+
+
+def initial_nodes(trace: Trace) -> int:
+    """How many nodes there are at the trace's start."""
+    later = column(trace.nodes, "t_add") > 0
+    return int(column(trace.nodes, "count")[~later].sum())
 
 
 def _node(row: Mapping[str, Any], name: str, max_pods: int) -> dict[str, Any]:

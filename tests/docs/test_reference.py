@@ -30,6 +30,7 @@ ARGUMENTS = {name: find(name).cls.Args for name in registered() if getattr(find(
 AXES = ["policy", "seed", "trace"]
 EXPERIMENT = """
 name: columns
+probes: [fragmentation]
 baseline: {policy: default}
 axes:
   policy: {default: {}, best-fit: {score: {BestFit: 1}}}

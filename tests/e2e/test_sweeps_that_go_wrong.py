@@ -90,7 +90,7 @@ def test_a_policy_edited_while_its_experiment_runs_fails_its_runs_alone(folder, 
     outcome = cli("run", "experiment.yaml", "-o", "out", "-j", "1")
     assert outcome.code == 2
     assert "Traceback" not in outcome.err
-    assert "the plugin Mine changed after the experiment was started" in outcome.err
+    assert "the source of Mine changed after the experiment was started" in outcome.err
     frame = ksched.results(folder / "out")
     assert list(frame.sort_values(["policy", "seed"])["status"])[:2] == ["done", "done"], "best-fit is not affected"
     assert "failed" in set(frame[frame["policy"] == "mine"]["status"])

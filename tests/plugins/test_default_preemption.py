@@ -262,6 +262,17 @@ REFUSALS = [
         id="pods of the same priority are no victims",
     ),
     pytest.param(
+        Room({"n": [mid("a"), mid("b")], "other": [mid("c")]}),
+        mid("new", node_selector={"kubernetes.io/hostname": "n"}),
+        (
+            "",
+            [],
+            "preemption: 0/2 nodes are available: 1 No preemption victims found for incoming pod, "
+            "1 Preemption is not helpful for scheduling.",
+        ),
+        id="where all pods are equal nodes are still told apart by whether room would help",
+    ),
+    pytest.param(
         Room({"n": [mid("a"), mid("b")], "full": [low("c", cpu="0"), pod("d", 100), pod("e", 100)]}),
         mid("new", node_selector={"kubernetes.io/hostname": "n"}),
         (
@@ -347,7 +358,8 @@ def test_a_changed_budget_is_noticed_between_two_attempts() -> None:
 def test_a_pod_that_started_is_noticed_between_two_attempts() -> None:
     room = Room({"n": [low("a", start=None), low("b", start=5)]})
     assert room.find(PREEMPTOR)[1] == ["a"]
-    room.framework.table.renew_pod(PodView(low("a", start=1)))
+    started = low("a", start=1)
+    room.framework.table.renew_pod(PodView(started).uid, started)
     assert room.find(PREEMPTOR)[1] == ["b"]
 
 

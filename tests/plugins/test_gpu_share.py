@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
 import pytest
 
 from ksched.framework import Cycle
@@ -57,21 +54,37 @@ def test_whole_devices_of_a_device_plugin_count_alike() -> None:
 
 
 @pytest.mark.parametrize(
-    ("selection", "request_", "free", "chosen"),
+    ("points", "request_", "free", "chosen"),
     [
-        pytest.param("best_fit", (1, 300), [1000, 400, 300], (2,), id="best fit: the fullest device with room"),
-        pytest.param("best_fit", (1, 300), [400, 400, 200], (0,), id="best fit: ties go to the lowest index"),
-        pytest.param("worst_fit", (1, 300), [300, 900, 900], (1,), id="worst fit: the emptiest device"),
-        pytest.param("first_fit", (1, 300), [200, 500, 300], (1,), id="first fit: the lowest index with room"),
-        pytest.param("worst_fit", (2, 1000), [1000, 500, 1000, 1000], (0, 2), id="whole devices: lowest free indices"),
-        pytest.param("best_fit", (2, 1000), [1000, 999], None, id="no room, no devices"),
-        pytest.param("best_fit", (1, 100), [-1, 100], (1,), id="an absent device is never chosen"),
+        pytest.param([1, 2, 3], (1, 300), [1000, 400, 300], (2,), id="the device with the most points"),
+        pytest.param([1, 1, 9], (1, 300), [400, 400, 200], (0,), id="ties go to the lowest index, no room counts not"),
+        pytest.param([0, 9, 1, 2], (2, 1000), [1000, 500, 1000, 1000], (0, 2), id="whole ones: lowest free indices"),
+        pytest.param([0, 0], (2, 1000), [1000, 999], None, id="no room, no devices"),
+        pytest.param([9, 0], (1, 100), [-1, 100], (1,), id="an absent device is never chosen"),
     ],
 )
 def test_choice_of_devices(
-    selection: str, request_: tuple[int, int], free: Sequence[int], chosen: tuple[int, ...] | None
+    points: list[int], request_: tuple[int, int], free: list[int], chosen: tuple[int, ...] | None
 ) -> None:
-    assert choose_devices(np.array(free), GpuRequest(*request_), selection) == chosen
+    assert choose_devices(free, GpuRequest(*request_), points) == chosen
+
+
+@pytest.mark.parametrize(("selection", "chosen"), [("best_fit", 2), ("worst_fit", 1), ("first_fit", 0)])
+def test_a_share_goes_where_the_arguments_say(selection: str, chosen: int) -> None:
+    table = make_table([make_node("n", gpus=3)], holders((500, "0"), (600, "2")))  # type: ignore[arg-type]
+    pod = PodView(make_pod(gpu_milli=300))
+    cycle = Cycle(table, pod, now=0, seed=0)
+    assert share(selection).reserve(cycle, pod, "n") is None
+    assert cycle.devices == (chosen,)
+
+
+def test_devices_a_policy_chose_are_left_alone() -> None:
+    table = make_table([make_node("n", gpus=3)])
+    pod = PodView(make_pod(gpu_milli=300))
+    cycle = Cycle(table, pod, now=0, seed=0)
+    cycle.devices = (1,)
+    assert share().reserve(cycle, pod, "n") is None
+    assert cycle.devices == (1,)
 
 
 def test_reserve_names_the_devices_and_unreserve_takes_that_back() -> None:

@@ -37,7 +37,7 @@ class Admission:
         self._specs = IdentityCache()
 
     def admit(self, obj: KubeObject) -> Any:
-        """The object defaulted, completed and checked. Raises ApiError 422 or 403."""
+        """The object defaulted, completed and checked; it must be new and nobody else's. Raises ApiError 422 or 403."""
         if isinstance(obj, Pod):
             return self._admit_pod(obj)
         defaulted = default(obj)
@@ -52,7 +52,7 @@ class Admission:
             check(defaulted.replaced(spec=spec))
             self._specs.put(pod.spec, spec)
             self._specs.put(spec, spec)
-        return pod if spec is pod.spec else pod.replaced(spec=spec)
+        return pod if spec is pod.spec else pod.completed(spec=spec)
 
     def _with_priority(self, spec: PodSpec, pod_name: str) -> PodSpec:
         """plugin/pkg/admission/priority: the class decides the number; a number of the user's own must agree."""

@@ -36,12 +36,16 @@ class WatchEvent(NamedTuple):
 
 
 class Record:
-    """The value etcd holds for an object. ``obj`` must be new and nobody else's: it becomes what readers see."""
+    """The value etcd holds for an object. ``obj`` must be new and nobody else's: it becomes what readers see.
 
-    __slots__ = ("decoded", "obj")
+    So must its metadata be if ``owns_metadata``.
+    """
 
-    def __init__(self, obj: Any) -> None:
+    __slots__ = ("decoded", "obj", "owns_metadata")
+
+    def __init__(self, obj: Any, *, owns_metadata: bool = False) -> None:
         self.obj = obj
+        self.owns_metadata = owns_metadata
         self.decoded: Any = None
 
     def read(self, revision: int) -> Any:
@@ -50,7 +54,9 @@ class Record:
         if decoded is None:
             # Nobody has seen the object yet and every write has one of its own, so it can be completed in place.
             decoded = self.decoded = self.obj
-            decoded.__dict__["metadata"] = decoded.metadata.replaced(resource_version=str(revision))
+            if not self.owns_metadata:
+                decoded.completed(metadata=decoded.metadata.replaced())
+            decoded.metadata.completed(resource_version=str(revision))
         return decoded
 
 
@@ -106,10 +112,10 @@ class Watcher:
         if selection.everything:
             self.send(change.plain)
             return
-        was = change.old is not None and selection.matches(change.old)
-        now = change.new is not None and selection.matches(change.new)
-        if now:
-            self.send(change.plain if was else WatchEvent(ADDED, change.new))
+        old, new = change.old, change.new
+        was = old is not None and selection.matches(old)
+        if new is not None and selection.matches(new):
+            self.send(change.plain if was or old is None else WatchEvent(ADDED, new))
         elif was:
             self.send(change.gone)
 

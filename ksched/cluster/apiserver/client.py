@@ -8,6 +8,7 @@ component must bear to see either first.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ksched.cluster.apiserver.cacher import Watcher, WatchEvent
@@ -201,8 +202,7 @@ class Client:
     def _reply(self, then: Then | None) -> Then:
         if then is None:
             return _ignore
-        send = self._responses.send
-        return lambda result, error: send(then, result, error)
+        return partial(self._responses.send, then)
 
     def list_selected(self, cls: type[KubeObject], selection: Selection, then: Then) -> None:
         """What an informer starts from: the selected objects out of the watch cache."""

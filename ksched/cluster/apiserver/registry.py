@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ksched.cluster.apiserver.errors import bad_request
@@ -67,30 +68,28 @@ class Resource:
     index: FieldGetter | None = None
     grace_seconds: GraceSeconds | None = None
 
-    @property
+    @cached_property
     def kind(self) -> str:
         return self.cls.KIND
 
-    @property
+    @cached_property
     def group(self) -> str:
         """API group, "" for the core one."""
         return self.cls.API_VERSION.rpartition("/")[0]
 
-    @property
+    @cached_property
     def qualified(self) -> str:
         """The resource as error messages name it: ``pods``, ``deployments.apps``."""
         return f"{self.cls.PLURAL}.{self.group}" if self.group else self.cls.PLURAL
 
-    @property
+    @cached_property
     def prefix(self) -> bytes:
         """Start of the etcd keys of all objects of this kind."""
         return f"/registry/{self.cls.PLURAL}/".encode()
 
     def key(self, namespace: str | None, name: str) -> bytes:
         """The etcd key of one object."""
-        if self.cls.NAMESPACED:
-            return f"/registry/{self.cls.PLURAL}/{namespace}/{name}".encode()
-        return f"/registry/{self.cls.PLURAL}/{name}".encode()
+        return self.prefix + (f"{namespace}/{name}" if self.cls.NAMESPACED else name).encode()
 
 
 _ROWS = (

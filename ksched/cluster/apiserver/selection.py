@@ -38,7 +38,8 @@ class FieldSelector:
     """A comma-separated list of ``field=value``, ``field==value`` and ``field!=value``; all must hold."""
 
     def __init__(self, kind: str, text: str) -> None:
-        self.requirements: list[tuple[str, FieldGetter, bool, str]] = []
+        self._equal: list[tuple[str, FieldGetter, str]] = []
+        self._not_equal: dict[str, tuple[FieldGetter, set[str]]] = {}
         known = _COMMON | _BY_KIND.get(kind, {})
         for part in filter(None, (piece.strip() for piece in text.split(","))):
             field, operator, value = part.partition("!=")
@@ -48,18 +49,32 @@ class FieldSelector:
                 raise bad_request(f"invalid field selector: '{text}'; can't understand '{part}'")
             if field not in known:
                 raise bad_request(f'field label not supported for {kind}: "{field}"; supported: {", ".join(known)}')
-            self.requirements.append((field, known[field], operator != "!=", value))
+            if operator == "!=":
+                self._not_equal.setdefault(field, (known[field], set()))[1].add(value)
+            else:
+                self._equal.append((field, known[field], value))
 
     def matches(self, obj: KubeObject) -> bool:
         """True when every requirement holds for ``obj``."""
-        return all((getter(obj) == value) is equal for _, getter, equal, value in self.requirements)
+        for _, getter, value in self._equal:
+            if getter(obj) != value:
+                return False
+        for getter, unwanted in self._not_equal.values():  # noqa: SIM110 - a generator costs more than the comparison
+            if getter(obj) in unwanted:
+                return False
+        return True
 
     def exact(self, field: str) -> str | None:
         """The value ``field`` is required to equal, if there is such a requirement."""
-        for name, _, equal, value in self.requirements:
-            if name == field and equal:
+        for name, _, value in self._equal:
+            if name == field:
                 return value
         return None
+
+    @property
+    def is_one_equality(self) -> bool:
+        """True when one field must equal one value and that is all."""
+        return len(self._equal) == 1 and not self._not_equal
 
 
 class Selection:
@@ -78,7 +93,7 @@ class Selection:
         self.labels = LabelSelectorMatcher(label_selector) if label_selector is not None else None
         self.fields = FieldSelector(kind, field_selector) if field_selector else None
         self.everything = namespace is None and self.labels is None and self.fields is None
-        one = self.fields is not None and len(self.fields.requirements) == 1
+        one = self.fields is not None and self.fields.is_one_equality
         self.is_one_field = one and namespace is None and self.labels is None
 
     def matches(self, obj: KubeObject) -> bool:

@@ -20,7 +20,7 @@ from ksched.cluster.apiserver.errors import ApiError
 from ksched.cluster.apiserver.names import Names
 from ksched.cluster.apiserver.registry import RESOURCES, Resource, resource_of
 from ksched.cluster.apiserver.selection import Selection
-from ksched.cluster.apiserver.sizes import encoded_size
+from ksched.cluster.apiserver.sizes import Sizes
 from ksched.cluster.clock import Clock
 from ksched.cluster.etcd.errors import EtcdError
 from ksched.cluster.etcd.ops import DeleteIf, IfResponse, KeyValue, PutIf, Range, RangeResponse, prefix_end
@@ -35,6 +35,7 @@ Change = Callable[[Any], Any]
 """Makes the new object of the current one; returning it unchanged writes nothing. May raise ApiError."""
 
 STATUS = "status"
+_PODS = RESOURCES["Pod"]
 
 
 class ObjectList(NamedTuple):
@@ -60,6 +61,8 @@ class ApiServer:
         self.clock = clock
         self.config = config or ApiServerConfig()
         self.streams = streams
+        self.sizes = Sizes()
+        self._bound_specs = subresources.BoundSpecs(self.sizes)
         self._names = Names(streams)
         self._cachers: dict[str, Cacher] = {}
         for kind, resource in RESOURCES.items():
@@ -75,6 +78,11 @@ class ApiServer:
     def client(self, user: str) -> Client:
         """A client of its own connection; ``user`` names it and its random streams."""
         return Client(self, user)
+
+    def close(self) -> None:
+        """Let go of everything (:meth:`ksched.cluster.cluster.Cluster.close`)."""
+        for part in (*self._cachers.values(), self):
+            vars(part).clear()
 
     # -- reading ----------------------------------------------------------------------------------------------
 
@@ -138,18 +146,17 @@ class ApiServer:
             return
         name = new.metadata.name
         key = resource.key(new.metadata.namespace, name)
-        record = Record(new)
+        record = Record(new, owns_metadata=True)
 
         def answer(response: IfResponse | None, error: EtcdError | None) -> None:
             if response is None:
                 then(None, _storage_error(error))
             elif response.succeeded:
-                then(_written(record, response), None)
+                then(record.read(response.revision), None)
             else:
                 then(None, errors.already_exists(resource.qualified, name))
 
-        put = PutIf(key, record, 0, encoded_size(new))
-        self.etcd.submit(put, answer)
+        self.etcd.submit(PutIf(key, record, 0, self.sizes.of(new)), answer)
 
     def update(self, obj: KubeObject, then: Then, *, subresource: str | None = None) -> None:
         """Replace an object, or its status; 409 Conflict when ``obj`` carries an outdated resourceVersion."""
@@ -212,13 +219,13 @@ class ApiServer:
 
             self._modify(resource, namespace, name, remove, removed)
 
-        self._modify(resource, namespace, name, begin, begun)
+        self._modify(resource, namespace, name, begin, begun, owns_metadata=True)
 
     def bind(self, binding: Binding, then: Then) -> None:
         """pods/binding: 409 when the pod has a node already, is another one by uid, or is being deleted."""
         meta = binding.metadata
-        change = subresources.binding(binding, self.clock)
-        self._modify(RESOURCES["Pod"], meta.namespace, binding.name, change, then)
+        change = subresources.binding(binding, self.clock, self._bound_specs)
+        self._modify(_PODS, meta.namespace, binding.name, change, then, owns_metadata=True)
 
     def scale(self, cls: type[KubeObject], namespace: str, name: str, replicas: int, then: Then) -> None:
         """The scale subresource: set ``spec.replicas``, whatever the revision."""
@@ -265,6 +272,7 @@ class ApiServer:
         changes: dict[str, Any] = {
             "uid": self._names.uid(),
             "creation_timestamp": self.clock.timestamp(),
+            "resource_version": None,  # known when it is committed
         }
         namespace = None
         if resource.cls.NAMESPACED:
@@ -277,8 +285,8 @@ class ApiServer:
             changes["name"] = self._generated_name(resource, namespace, meta)
         if meta.deletion_timestamp is not None:
             changes |= {"deletion_timestamp": None, "deletion_grace_period_seconds": None}
-        named = obj.replaced(metadata=meta.replaced(**changes))
-        return resource.prepare(self._admission.admit(named))
+        own = obj.replaced(metadata=meta.replaced(**changes))
+        return resource.prepare(self._admission.admit(own))
 
     def _generated_name(self, resource: Resource, namespace: str | None, meta: ObjectMeta) -> str:
         if not meta.generate_name:
@@ -311,12 +319,22 @@ class ApiServer:
 
         self._modify(resource, namespace, name, strategic, then)
 
-    def _modify(self, resource: Resource, namespace: str | None, name: str, change: Change, then: Then) -> None:
+    def _modify(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        change: Change,
+        then: Then,
+        *,
+        owns_metadata: bool = False,
+    ) -> None:
         """etcd3 store's GuaranteedUpdate: apply ``change`` to the newest object and write it if nobody came between.
 
-        It starts from the watch cache, and reads etcd when that turns out to be behind.
+        It starts from the watch cache, and reads etcd when that turns out to be behind. ``owns_metadata``: whatever
+        ``change`` makes has metadata that nobody else holds.
         """
-        update = _Update(self, resource, resource.key(namespace, name), name, change, then)
+        update = _Update(self, resource, resource.key(namespace, name), name, change, then, owns_metadata)
         cached = self._cachers[resource.kind].objects.get(update.key)
         if cached is None:
             update.read()
@@ -327,12 +345,21 @@ class ApiServer:
 class _Update:
     """One read-modify-write under way."""
 
-    __slots__ = ("change", "etcd", "key", "last", "name", "record", "resource", "then")
+    __slots__ = ("change", "etcd", "key", "last", "name", "owns_metadata", "record", "resource", "sizes", "then")
 
     def __init__(
-        self, server: ApiServer, resource: Resource, key: bytes, name: str, change: Change, then: Then
+        self,
+        server: ApiServer,
+        resource: Resource,
+        key: bytes,
+        name: str,
+        change: Change,
+        then: Then,
+        owns_metadata: bool,
     ) -> None:
         self.etcd = server.etcd
+        self.sizes = server.sizes
+        self.owns_metadata = owns_metadata
         self.resource = resource
         self.key = key
         self.name = name
@@ -370,8 +397,8 @@ class _Update:
             self.last = new.last
             self.etcd.submit(DeleteIf(self.key, revision), self._removed)
             return
-        self.record = Record(new)
-        self.etcd.submit(PutIf(self.key, self.record, revision, encoded_size(new)), self._committed)
+        self.record = Record(new, owns_metadata=self.owns_metadata)
+        self.etcd.submit(PutIf(self.key, self.record, revision, self.sizes.of(new)), self._committed)
 
     def _overtaken(self, found: KeyValue | None) -> None:
         """Somebody wrote in between: try again on what they wrote."""
@@ -385,7 +412,7 @@ class _Update:
             self.then(None, _storage_error(error))
         elif response.succeeded:
             assert self.record is not None
-            self.then(_written(self.record, response), None)
+            self.then(self.record.read(response.revision), None)
         else:
             self._overtaken(response.current)
 
@@ -442,11 +469,6 @@ _SYSTEM_FIELDS = (
     "deletion_timestamp",
     "deletion_grace_period_seconds",
 )
-
-
-def _written(record: Record, response: IfResponse) -> Any:
-    """The object a committed write stored, as a reader sees it."""
-    return record.read(response.revision)
 
 
 def _storage_error(error: EtcdError | None) -> ApiError:

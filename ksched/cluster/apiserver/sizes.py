@@ -13,21 +13,33 @@ from ksched.objects.base import IdentityCache
 
 _METADATA = 250
 _STATUS = 900
+_SPECS_KEPT = 1 << 14
+"""About as many as there are bound pods in a large run: each has a spec of its own node."""
 
-_SPECS: IdentityCache[Any, int] = IdentityCache()
 
+class Sizes:
+    """The sizes of one api-server's objects."""
 
-def encoded_size(obj: Any) -> int:
-    """Estimated length in bytes of the object's JSON."""
-    meta = obj.metadata
-    size = _METADATA + _STATUS
-    for labels in (meta.labels, meta.annotations):
-        for key, value in labels.items():
+    def __init__(self) -> None:
+        self._specs: IdentityCache[Any, int] = IdentityCache(_SPECS_KEPT)
+
+    def of(self, obj: Any) -> int:
+        """Estimated length in bytes of the object's JSON."""
+        meta = obj.metadata
+        size = _METADATA + _STATUS
+        for key, value in meta.labels.items():
             size += len(key) + len(value) + 6
-    spec = getattr(obj, "spec", None)
-    if spec is None:
-        return size
-    known = _SPECS.get(spec)
-    if known is None:
-        known = _SPECS.put(spec, len(json.dumps(spec.to_dict(), separators=(",", ":"))))
-    return size + known
+        for key, value in meta.annotations.items():
+            size += len(key) + len(value) + 6
+        spec = getattr(obj, "spec", None)
+        return size if spec is None else size + self._of_spec(spec)
+
+    def measured_with(self, spec: Any, base: Any, added: int) -> None:
+        """``spec`` is ``base`` and ``added`` bytes more: no need to encode it for each node bound to."""
+        self._specs.put(spec, self._of_spec(base) + added)
+
+    def _of_spec(self, spec: Any) -> int:
+        known = self._specs.get(spec)
+        if known is None:
+            known = self._specs.put(spec, len(json.dumps(spec.to_dict(), separators=(",", ":"))))
+        return known

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ksched.cluster.apiserver import errors
+from ksched.cluster.apiserver.sizes import Sizes
 from ksched.cluster.apiserver.strategies import FAILED, PENDING, SUCCEEDED
 from ksched.cluster.clock import Clock
 from ksched.objects.base import IdentityCache
@@ -14,67 +15,79 @@ from ksched.objects.pod import Binding, Pod, PodSpec
 from ksched.objects.policy import PodDisruptionBudget
 from ksched.objects.selectors import LabelSelectorMatcher
 
-# Pods of one template on one node share their spec too.
-_BOUND: IdentityCache[PodSpec, dict[str, PodSpec]] = IdentityCache()
 _MAX_NODES_PER_SPEC = 20_000
+_NODE_NAME_KEY = len(',"nodeName":""')
 
 
-def binding(request: Binding, clock: Clock) -> Callable[[Pod], Pod]:
-    """The change a Binding makes to its pod (pkg/registry/core/pod/storage, assignPod)."""
+class BoundSpecs:
+    """Specs with their node, the same object for the same spec and node: pods of one template share theirs."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        self._sizes = sizes
+        self._by_node: IdentityCache[PodSpec, dict[str, PodSpec]] = IdentityCache()
+
+    def get(self, spec: PodSpec, node: str) -> PodSpec:
+        """``spec`` on ``node``."""
+        by_node = self._by_node.get(spec)
+        if by_node is None:
+            by_node = self._by_node.put(spec, {})
+        bound = by_node.get(node)
+        if bound is None:
+            if len(by_node) >= _MAX_NODES_PER_SPEC:
+                by_node.clear()
+            bound = by_node[node] = spec.replaced(node_name=node)
+            self._sizes.measured_with(bound, spec, len(node) + _NODE_NAME_KEY)
+        return bound
+
+
+def binding(request: Binding, clock: Clock, specs: BoundSpecs) -> Callable[[Pod], Pod]:
+    """The change a Binding makes to its pod (pkg/registry/core/pod/storage, assignPod).
+
+    The pod it makes has metadata of its own.
+    """
     name, node = request.name, request.target.name
-    wanted_uid = request.metadata.uid
-
-    def refuse(why: str) -> errors.ApiError:
-        return errors.conflict("pods/binding", name, why)
+    wanted_uid, annotations = request.metadata.uid, request.metadata.annotations
 
     def change(pod: Pod) -> Pod:
+        meta = pod.metadata
         if not node:
             raise errors.invalid("Binding", name, "target.name: Required value")
-        if wanted_uid and wanted_uid != pod.metadata.uid:
-            raise refuse(
-                f"Precondition failed: UID in precondition: {wanted_uid}, UID in object meta: {pod.metadata.uid}"
+        if wanted_uid and wanted_uid != meta.uid:
+            raise _refused(
+                name, f"Precondition failed: UID in precondition: {wanted_uid}, UID in object meta: {meta.uid}"
             )
-        if pod.metadata.deletion_timestamp is not None:
-            raise refuse(f"pod {name} is being deleted, cannot be assigned to a host")
+        if meta.deletion_timestamp is not None:
+            raise _refused(name, f"pod {name} is being deleted, cannot be assigned to a host")
         if pod.spec.node_name:
-            raise refuse(f'pod {name} is already assigned to node "{pod.spec.node_name}"')
+            raise _refused(name, f'pod {name} is already assigned to node "{pod.spec.node_name}"')
         if pod.spec.scheduling_gates:
-            raise refuse(f"pod {name} has non-empty .spec.schedulingGates")
-        status = pod.status.replaced(conditions=_scheduled(pod.status.conditions, clock.timestamp()))
-        spec = bound_spec(pod.spec, node)
-        if not request.metadata.annotations:
-            return pod.replaced(spec=spec, status=status)
-        annotations = pod.metadata.annotations | request.metadata.annotations
-        return pod.replaced(metadata=pod.metadata.replaced(annotations=annotations), spec=spec, status=status)
+            raise _refused(name, f"pod {name} has non-empty .spec.schedulingGates")
+        return pod.replaced(
+            metadata=meta.replaced(annotations=meta.annotations | annotations) if annotations else meta.replaced(),
+            spec=specs.get(pod.spec, node),
+            status=pod.status.replaced(conditions=_scheduled(pod.status.conditions, clock.timestamp())),
+        )
 
     return change
 
 
-def bound_spec(spec: PodSpec, node: str) -> PodSpec:
-    """``spec`` with its node, the same object for the same spec and node."""
-    by_node = _BOUND.get(spec)
-    if by_node is None:
-        by_node = _BOUND.put(spec, {})
-    bound = by_node.get(node)
-    if bound is None:
-        if len(by_node) >= _MAX_NODES_PER_SPEC:
-            by_node.clear()
-        bound = by_node[node] = spec.replaced(node_name=node)
-    return bound
+def _refused(pod_name: str, why: str) -> errors.ApiError:
+    return errors.conflict("pods/binding", pod_name, why)
 
 
+# Copies of a validated object cost a tenth of making one.
+_SCHEDULED = Condition(type="PodScheduled", status="True", last_transition_time="")
 _SCHEDULED_AT: dict[str, tuple[Condition, ...]] = {}
 
 
 def _scheduled(conditions: tuple[Condition, ...], now: str) -> tuple[Condition, ...]:
+    shared = _SCHEDULED_AT.get(now)
+    if shared is None:
+        _SCHEDULED_AT.clear()  # time only goes on; one moment is all that is ever asked for again
+        shared = _SCHEDULED_AT[now] = (_SCHEDULED.replaced(last_transition_time=now),)
     if not conditions:
-        shared = _SCHEDULED_AT.get(now)
-        if shared is None:
-            _SCHEDULED_AT.clear()  # time only goes on; one moment is all that is ever asked for again
-            shared = _SCHEDULED_AT[now] = (Condition(type="PodScheduled", status="True", last_transition_time=now),)
         return shared
-    scheduled = Condition(type="PodScheduled", status="True", last_transition_time=now)
-    return (*(c for c in conditions if c.type != "PodScheduled"), scheduled)
+    return (*(c for c in conditions if c.type != "PodScheduled"), *shared)
 
 
 def budget_of(pod: Pod, budgets: Sequence[PodDisruptionBudget]) -> PodDisruptionBudget | None:

@@ -11,8 +11,9 @@ from ksched.sim.kernel import MILLISECOND, MINUTE, SECOND
 class ControllersConfig(BaseModel):
     """Constants of kube-controller-manager.
 
-    ``workers``: syncs of one controller under way at once. ``garbage_collector_workers``: those of the garbage
-    collector. ``base_delay``, ``max_delay``: per-item retry back-off.
+    ``enabled``: whether it runs at all; without it only bare pods make sense. ``workers``: syncs of one controller
+    under way at once. ``garbage_collector_workers``: those of the garbage collector. ``base_delay``, ``max_delay``:
+    per-item retry back-off.
     ``qps``, ``burst``: the retries of one controller together. ``job_sync_batch``: how long the Job controller waits
     after a pod event for more of them. ``job_backoff``, ``job_max_backoff``: wait after failed pods of a Job.
     ``burst_replicas``: creations or deletions one ReplicaSet sync may make. ``expectations_timeout``: after this
@@ -21,6 +22,7 @@ class ControllersConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    enabled: bool = True
     workers: PositiveInt = 5
     garbage_collector_workers: PositiveInt = 20
     base_delay: Duration = 5 * MILLISECOND

@@ -20,8 +20,9 @@ class ControllerManager:
     """Starts every controller. They know each other only through the api-server."""
 
     def __init__(self, kernel: Kernel, clock: Clock, api: ApiServer, config: ControllersConfig) -> None:
+        if not config.enabled:
+            return
         context = Context(kernel, clock, api.client("kube-controller-manager"), config)
-        self.context = context
         self.deployment = DeploymentController(context)
         self.replicaset = ReplicaSetController(context)
         self.job = JobController(context)

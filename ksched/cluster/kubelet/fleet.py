@@ -33,6 +33,8 @@ class Kubelets:
         self._processes = processes
         self._kubelet_config = kubelet
         self._runtime_config = runtime
+        if not kubelet.enabled:
+            return
         # A machine starts its kubelet, which registers the Node; here the Node comes first and the machine with it.
         self._nodes = api.client("kubelets").informer(
             Node, on_add=self._joined, on_update=self._changed, on_delete=self._left

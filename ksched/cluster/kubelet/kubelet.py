@@ -29,12 +29,15 @@ _ENDED = (SUCCEEDED, FAILED)
 class KubeletConfig(BaseModel):
     """Constants of the kubelet, upstream's by default.
 
-    ``initial_backoff``: wait before a container is restarted, doubled each time. ``max_backoff``: the longest wait.
-    ``backoff_reset``: after a container has run so long its wait begins anew.
+    ``enabled``: whether nodes have one at all; without it pods stay Pending once they are bound and never end, as in
+    upstream's scheduler_perf, where scheduling alone is of interest. ``initial_backoff``: wait before a container is
+    restarted, doubled each time. ``max_backoff``: the longest wait. ``backoff_reset``: after a container has run so
+    long its wait begins anew.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    enabled: bool = True
     initial_backoff: Duration = 10 * SECOND
     max_backoff: Duration = 300 * SECOND
     backoff_reset: Duration = 10 * MINUTE

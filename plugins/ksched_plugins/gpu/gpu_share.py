@@ -8,15 +8,13 @@ packs shares onto the fullest device that has room.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Literal
-
-import numpy as np
 
 from ksched.framework import Cycle, Status
 from ksched.objects import GpuRequest
 from ksched.tables import WHOLE, NodeView, PodView
-from ksched.tables.arrays import BoolArray, Int64Array
+from ksched.tables.arrays import BoolArray
 from ksched_plugins.plugin_args import PluginArgs
 
 REASON = "node(s) had no GPU device with enough room"
@@ -51,8 +49,9 @@ class GpuShare:
         """Enough devices with enough room each; evicting their holders would help."""
         if pod.gpu is None:
             return None
-        fitting = nodes.devices.free >= pod.gpu.milli
-        return {REASON: np.count_nonzero(fitting, axis=1) < pod.gpu.count}
+        if pod.gpu.milli < WHOLE:
+            return {REASON: nodes.devices.largest_free < pod.gpu.milli}
+        return {REASON: nodes.devices.wholly_free < pod.gpu.count}
 
     def remedy(self, cycle: Cycle, pod: PodView, node: NodeView) -> list[str]:
         """How many devices with room are missing, and what room there is."""
@@ -65,10 +64,14 @@ class GpuShare:
         return [f"{pod.gpu.count - enough} more device(s) with {pod.gpu.milli} milli free; {room}"]
 
     def reserve(self, cycle: Cycle, pod: PodView, node_name: str) -> Status | None:
-        """Chooses the devices; the framework counts them and writes them into the binding's annotation."""
-        if pod.gpu is None:
+        """Chooses the devices, unless the policy has done so already.
+
+        The framework counts them and writes them into the binding's annotation.
+        """
+        if pod.gpu is None or cycle.devices is not None:
             return None
-        devices = choose_devices(cycle.node(node_name).devices.free[0], pod.gpu, self._selection)
+        free = cycle.node(node_name).devices.free[0].tolist()
+        devices = choose_devices(free, pod.gpu, _POINTS[self._selection](free))
         if devices is None:
             return Status.unschedulable(REASON)
         cycle.devices = devices
@@ -79,16 +82,22 @@ class GpuShare:
         cycle.devices = None
 
 
-def choose_devices(free: Int64Array, request: GpuRequest, selection: str) -> tuple[int, ...] | None:
+def choose_devices(free: Sequence[int], request: GpuRequest, points: Sequence[int]) -> tuple[int, ...] | None:
     """Indices of the devices ``request`` gets of one node's ``free`` milli per device; None where it does not fit.
 
+    A share goes to the device with the most ``points`` among those with room, whole devices are the first free ones.
     Ties go to the lowest index.
     """
-    fitting = np.flatnonzero(free >= request.milli)
+    fitting = [device for device, room in enumerate(free) if room >= request.milli]
     if len(fitting) < request.count:
         return None
-    if request.milli < WHOLE and selection != "first_fit":
-        room = free[fitting]
-        order = np.argsort(room if selection == "best_fit" else -room, kind="stable")
-        fitting = fitting[order]
-    return tuple(sorted(int(device) for device in fitting[: request.count]))
+    if request.milli < WHOLE:
+        return (max(fitting, key=points.__getitem__),)
+    return tuple(fitting[: request.count])
+
+
+_POINTS: dict[str, Callable[[Sequence[int]], Sequence[int]]] = {
+    "best_fit": lambda free: [-room for room in free],
+    "worst_fit": lambda free: free,
+    "first_fit": lambda free: [0] * len(free),
+}

@@ -199,13 +199,10 @@ class _Search:
         return self.looked_at[~self.findings.fits[self.looked_at]]
 
     def message(self, n: int) -> str:
-        """Why none of ``n`` nodes is a candidate, counted by reason (upstream: framework.FitError)."""
-        counts: Counter[str] = Counter()
-        for reason, count in enumerate(np.bincount(self.findings.reason[self.failures()]).tolist()):
-            counts.update(dict.fromkeys(self.findings.statuses.values[reason].reasons, count))
-        counts.update(dict.fromkeys(_NOT_HELPFUL.reasons, n - len(self.rows)))
-        reasons = ", ".join(sorted(f"{count} {reason}" for reason, count in counts.items() if count))
-        return f"0/{n} nodes are available" + (f": {reasons}." if reasons else ".")
+        """Why none of ``n`` nodes is a candidate."""
+        numbers = np.bincount(self.findings.reason[self.failures()]).tolist()
+        found = [(self.findings.statuses.values[reason], count) for reason, count in enumerate(numbers)]
+        return _message(n, (*found, (_NOT_HELPFUL, n - len(self.rows))))
 
 
 class DefaultPreemption:
@@ -227,6 +224,11 @@ class DefaultPreemption:
         ineligible = _ineligible(pod, rejected)
         if ineligible is not None:
             return PostFilterResult(Status.unschedulable(f"preemption: {ineligible}"))
+        if not rejected.lower_priority_anywhere(pod.priority):
+            # By far the commonest case where all pods are equal, and no node need be looked at to know it.
+            n, helpful = len(rejected.verdict_ids), len(rejected.rows)
+            message = _message(n, ((_NO_VICTIMS, helpful), (_NOT_HELPFUL, n - helpful)))
+            return PostFilterResult(Status.unschedulable(f"preemption: {message}"), nominated_node="")
         search = self._search(cycle, pod, rejected)
         if not len(search.candidates):
             message = search.message(len(rejected.verdict_ids))
@@ -274,13 +276,10 @@ class DefaultPreemption:
             start, end = end, min(end + wanted, len(order))
             new = order[start:end]
             new = new[~memory.known[new]]
-            if rejected.lower_priority_anywhere(pod.priority):
-                unseen = new[~lines.known[new]]
-                potential.look_at(unseen, rejected, pod.priority, budgets)
-                lines.known[unseen] = True
-                _try(rejected, new, potential, findings)
-            else:
-                findings.reject(new, _NO_VICTIMS)
+            unseen = new[~lines.known[new]]
+            potential.look_at(unseen, rejected, pod.priority, budgets)
+            lines.known[unseen] = True
+            _try(rejected, new, potential, findings)
             memory.known[new] = True
             stop = _enough(findings.fits[order[:end]], findings.violations[order[:end]], wanted)
             if stop is not None or end == len(order):
@@ -294,6 +293,15 @@ class DefaultPreemption:
 
     def _wanted(self, rows: int) -> int:
         return min(max(rows * self._percentage // 100, self._absolute), rows)
+
+
+def _message(n: int, counted: Iterable[tuple[Status, int]]) -> str:
+    """Why none of ``n`` nodes is a candidate, counted by reason (upstream: framework.FitError)."""
+    counts: Counter[str] = Counter()
+    for status, count in counted:
+        counts.update(dict.fromkeys(status.reasons, count))
+    reasons = ", ".join(sorted(f"{count} {reason}" for reason, count in counts.items() if count))
+    return f"0/{n} nodes are available" + (f": {reasons}." if reasons else ".")
 
 
 def _pick(search: _Search, rejected: Rejected) -> int:

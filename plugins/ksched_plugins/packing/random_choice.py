@@ -25,6 +25,6 @@ class Random:
         """int64[n]: 100 for the node drawn. Which one is drawn does not depend on the order of the rows."""
         points = np.zeros(len(nodes), dtype=np.int64)
         if len(nodes):
-            in_order = np.argsort(nodes.names, kind="stable")
-            points[in_order[int(cycle.random()) % len(nodes)]] = 100
+            ranks, drawn = nodes.name_ranks, int(cycle.random()) % len(nodes)
+            points[np.argpartition(ranks, drawn)[drawn]] = 100
         return points

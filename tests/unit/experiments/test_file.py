@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -212,3 +213,24 @@ def test_bad_selections_are_explained(only, message, tmp_path):
 def test_a_missing_file_is_one_message(tmp_path):
     with pytest.raises(InputError, match="cannot read the file: No such file"):
         load_experiment(tmp_path / "nothing.yaml")
+
+
+def test_probes_and_exports_are_named_once_each(tmp_path):
+    loaded = load(tmp_path, "name: x\nprobes: [fragmentation, fragmentation]\nexports: [load-curves]\n" + TRACE)
+    assert (loaded.probes, loaded.exports) == (("fragmentation",), ("load-curves",))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "probes: [fragmentatoin]",
+            "experiment.yaml:2: probes\\[0\\].*there is no probe.*did you mean 'fragmentation'",
+        ),
+        ("exports: [csv]", "experiment.yaml:2: exports\\[0\\].*there is no export.*known: load-curves"),
+    ],
+)
+def test_an_unknown_probe_or_export_is_refused(tmp_path, line, message):
+    with pytest.raises(InputError) as refused:
+        load(tmp_path, f"name: x\n{line}\n" + TRACE)
+    assert re.search(message, str(refused.value), re.DOTALL)

@@ -176,7 +176,7 @@ def test_a_pod_whose_status_changed_keeps_its_place_and_what_it_holds() -> None:
     before = table.requested.copy()
     renewed = make_pod("low0", cpu=1, priority=0)
     renewed = renewed.replaced(status=renewed.status.replaced(start_time="2024-01-01T00:00:00Z"))
-    table.renew_pod(PodView(renewed))
+    table.renew_pod("default/low0", renewed)
     assert [placed.pod.name for placed in table.pods_on("n0")] == ["low0", "low1"]
     assert next(iter(table.pods_on("n0"))).pod.pod is renewed
     assert (table.requested == before).all()

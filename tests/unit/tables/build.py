@@ -55,9 +55,11 @@ def shown(table: NodeTable) -> dict[str, dict[str, Any]]:
         columns[f"port {port}"] = nodes.port_conflicts([HostPort("0.0.0.0", "TCP", port)])
     columns["images"] = nodes.per_image_set(lambda names: ",".join(sorted(names)), object)
     devices = nodes.devices
-    for name in ("count", "memory", "model", "milli_free", "capacity"):
+    for name in ("count", "memory", "model", "milli_free", "largest_free", "wholly_free", "capacity"):
         columns[f"device {name}"] = getattr(devices, name)
     columns["device free"] = [row[:count] for row, count in zip(devices.free.tolist(), devices.count, strict=True)]
+    columns["device state"] = [repr(state) for state in devices.states]
+    columns["device holders"] = [{k: n for k, n in enumerate(row) if n} for row in devices.holders.tolist()]
     columns["pods"] = [[(p.pod.uid, p.devices) for p in table.pods_on(name)] for name in nodes.names.tolist()]
     return {
         name: {column: plain(values[row]) for column, values in columns.items()}

@@ -28,6 +28,8 @@ READS = [
     ("total_nodes", lambda nodes: nodes.total_nodes, IMAGES),
     ("devices.free", lambda nodes: nodes.devices.free, NODE | USAGE),
     ("devices.milli_free", lambda nodes: nodes.devices.milli_free, NODE | USAGE),
+    ("devices.largest_free", lambda nodes: nodes.devices.largest_free, NODE | USAGE),
+    ("devices.wholly_free", lambda nodes: nodes.devices.wholly_free, NODE | USAGE),
     ("devices.count", lambda nodes: nodes.devices.count, NODE),
     ("devices.capacity", lambda nodes: nodes.devices.capacity, NODE),
     ("devices.memory", lambda nodes: nodes.devices.memory, NODE),

@@ -32,7 +32,7 @@ def test_pods_come_out_with_requests_times_and_models(tmp_path: Path) -> None:
     assert column(trace, "pods", "memory_b") == [8192 * MIB, 16384 * MIB, 0, 4096 * MIB]
     assert column(trace, "pods", "gpu_count") == [1, 2, 0, 1]
     assert column(trace, "pods", "gpu_milli") == [470, 1000, 0, 1000]
-    assert column(trace, "pods", "gpu_models") == [None, ["V100", "T4"], None, ["V100"]]
+    assert column(trace, "pods", "gpu_models") == [None, ["V100", "T4", "T4"], None, ["V100"]]
     assert column(trace, "pods", "t_submit") == [0, 100 * S, 200 * S, 300 * S]
     assert column(trace, "pods", "t_sched") == [10 * S, 100 * S, None, 350 * S]
     assert column(trace, "pods", "run_us") == [890 * S, 300 * S, None, 550 * S]

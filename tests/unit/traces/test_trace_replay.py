@@ -18,6 +18,7 @@ from ksched.traces.generator_config import GeneratorConfig
 from ksched.traces.replay import (
     Arrival,
     InflateProblem,
+    Order,
     cluster_nodes,
     inflate,
     priority_classes,
@@ -357,9 +358,9 @@ def test_the_order_does_not_depend_on_the_order_of_rows() -> None:
 def test_an_order_function_gets_the_problem_and_is_obeyed() -> None:
     seen: list[InflateProblem] = []
 
-    def backwards(problem: InflateProblem, seed: int) -> np.ndarray:
+    def backwards(problem: InflateProblem, seed: int) -> Order:
         seen.append(problem)
-        return np.array([2, 1, 0, 1, 1]) + seed
+        return Order(np.array([2, 1, 0, 1, 1]) + seed)
 
     pods = [{"gpu_count": 2, "gpu_milli": 1000}, {"gpu_count": 1, "gpu_milli": 300}, {}, {}]
     arrivals = list(inflate(trace([GPU_NODE], pods), seed=1, order=backwards))
@@ -369,6 +370,7 @@ def test_an_order_function_gets_the_problem_and_is_obeyed() -> None:
     assert problem.demand.tolist() == [2000, 300, 0, 0]
     assert problem.unit.tolist() == [1000, 300, 0, 0]
     assert problem.target == 1.3 * 4000
+    assert problem.nodes == 1
 
 
 REFUSED = [
@@ -393,7 +395,7 @@ def test_an_inflation_that_cannot_be_is_refused(what: str, options: dict[str, An
 def test_the_default_order_meets_its_target_whatever_the_pods(amounts: list[int], target: int, seed: int) -> None:
     values = np.array(amounts, dtype=np.int64)
     problem = InflateProblem([f"{i:03d}" for i in range(len(amounts))], values, values, float(target))
-    order = shuffle_then_sample(problem, seed)
+    order = shuffle_then_sample(problem, seed).pods
     total = int(values[order].sum())
     counts = Counter(order.tolist())
     if values.sum() > target:

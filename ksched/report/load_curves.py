@@ -1,0 +1,105 @@
+"""Export ``load-curves``: allocation and fragmentation by how much demand has arrived, one row a run.
+
+The tables, their columns and their rounding are those published with "Beware of Fragmentation" (Weng et al., USENIX
+ATC 2023; https://github.com/hkust-adsl/kubernetes-scheduler-simulator, experiments/analysis/expected_results), so that
+files can be compared cell by cell. Column x is the mean over the arrivals at which demand, in percent of all GPUs,
+rounds to x.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ksched.errors import InputError
+from ksched.report.results import Results, Run
+
+WORKLOAD_AXIS = "workload"
+LAST_PERCENT = 130
+_COLUMNS = ("arrived_pods", "arrived_gpu_milli", "used", "q3_satisfied")
+
+Floats = npt.NDArray[np.float64]
+
+
+class Curves(NamedTuple):
+    """float64[131] each, NaN where demand never was near: percent of all GPUs allocated, percent of them that are
+    fragments, and percent of the idle ones that are."""
+
+    allocated: Floats
+    fragments: Floats
+    fragment_ratio: Floats
+
+
+def export(results: Results) -> dict[str, bytes]:
+    """The three CSV files of all finished runs, in the order of the plan."""
+    tables: dict[str, list[list[object]]] = {"allo": [], "frag": [], "frag_ratio": []}
+    for run in results.finished:
+        gpus = int(run.table("nodes", ["gpu_count"])["gpu_count"].sum())
+        found = curves(run, gpus)
+        labels = [
+            run.axes.get(WORKLOAD_AXIS, run.trace.get("name")),
+            run.axes["policy"],
+            run.config["replay"].get("ratio"),
+            run.seed,
+        ]
+        tables["allo"].append([*labels, gpus, *_cells(found.allocated)])
+        tables["frag"].append([*labels, *_cells(found.fragments)])
+        tables["frag_ratio"].append([*labels, *_cells(found.fragment_ratio)])
+    names = ["workload", "sc_policy", "tune", "seed"]
+    percents = list(range(LAST_PERCENT + 1))
+    headers = {"allo": [*names, "total_gpus", *percents]}
+    return {
+        f"analysis_{name}_discrete.csv": _csv([headers.get(name, [*names, *percents]), *rows])
+        for name, rows in tables.items()
+    }
+
+
+def curves(run: Run, gpus: int) -> Curves:
+    """The curves of one run on so many GPUs. InputError when the experiment did not record fragmentation."""
+    if "fragmentation" not in run.counts:
+        raise InputError(
+            "the runs have no table 'fragmentation', which load-curves needs",
+            where=str(run.path),
+            hint="write 'probes: [fragmentation]' into the experiment file",
+        )
+    table = run.arrow("fragmentation", _COLUMNS)
+    columns: list[Floats] = [table[name].to_numpy().astype(np.float64) for name in _COLUMNS]
+    _, arrived, used, usable = (column[columns[0] > 0] for column in columns)
+    idle = 1000 * gpus - used
+    amount = idle - usable
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio: Floats = np.where(idle > 0, 100 * amount / idle, 0.0)
+    at: Floats = np.round(arrived / gpus / 10)
+    # np.round, which multiplies, rounds and divides: of two ways to break a tie the published one.
+    return Curves(
+        np.round(_means(at, np.round(used / gpus / 10, 2)), 2),
+        np.round(100 * _means(at, np.round(amount, 2)) / 1000 / gpus, 2),
+        _means(at, np.round(ratio, 2)),
+    )
+
+
+def _means(at: Floats, values: Floats) -> Floats:
+    """Mean of ``values`` at each percent; where none is there of those one percent off."""
+    means = np.full(LAST_PERCENT + 1, np.nan)
+    for percent in range(LAST_PERCENT + 1):
+        chosen = values[at == percent]
+        if not len(chosen):
+            chosen = values[np.abs(at - percent) <= 1]
+        if len(chosen):
+            means[percent] = chosen.mean()
+    return means
+
+
+def _cells(values: Floats) -> list[object]:
+    return ["" if np.isnan(value) else value for value in values.tolist()]
+
+
+def _csv(rows: Sequence[Sequence[Any]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()

@@ -1,0 +1,26 @@
+"""Memory of results that follow from their key alone."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+_LIMIT = 1 << 16
+
+
+class Memo(dict[K, V]):
+    """A dict of results that would be the same if computed again: forgetting any of them changes no answer.
+
+    That makes it the one thing a node-local plugin may keep. It forgets everything when it grows too large, and is
+    empty in a copy.
+    """
+
+    def __setitem__(self, key: K, value: V) -> None:
+        if len(self) >= _LIMIT:
+            self.clear()
+        super().__setitem__(key, value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Memo, ())

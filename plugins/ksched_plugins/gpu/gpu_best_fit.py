@@ -1,0 +1,37 @@
+"""GpuBestFit: the node on which the least cpu and GPU remains free once the pod is there.
+
+The BestFit of Weng et al., USENIX ATC 2023 (after Panigrahy, Talwar, Uyeda, Wieder: Heuristics for Vector Bin Packing,
+2011), which weighs cpu and GPU alike and leaves memory out:
+
+    raw = 100 (1 - ((c - c_pod) / C / 2 + (g - g_pod) / G / 2)), truncated
+
+with free cpu c, free milli g over all devices, and C, G those of the largest node; then stretched over the feasible
+nodes. The plugin BestFit of ``packing`` takes any resources.
+"""
+
+from __future__ import annotations
+
+from ksched.framework import Cycle, MinMaxNormalizer
+from ksched.objects import CPU
+from ksched.tables import NodeView, PodView
+from ksched.tables.arrays import Int64Array
+from ksched_plugins.gpu.largest_node import LargestNode
+
+
+class GpuBestFit:
+    """Scores by minus what remains, stretched so that the fullest node gets 100."""
+
+    name = "GpuBestFit"
+    node_local = True
+    normalizer = MinMaxNormalizer()
+    Args = LargestNode
+
+    def __init__(self, args: LargestNode) -> None:
+        self._largest = args
+
+    def score(self, cycle: Cycle, pod: PodView, nodes: NodeView) -> Int64Array:
+        """int64[n], higher where less remains."""
+        wanted = pod.gpu.total_milli if pod.gpu else 0
+        cpu_left = (nodes.free(CPU) - pod.request(CPU)) / self._largest.cpu_milli
+        gpu_left = (nodes.devices.milli_free - wanted) / self._largest.gpu_milli
+        return ((1 - (cpu_left * 0.5 + gpu_left * 0.5)) * 100).astype("int64")
