@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from ksched.errors import InputError, nearest
 
@@ -16,14 +16,20 @@ def axis_filter(axes: Mapping[str, Collection[str]], only: Iterable[str]) -> Cal
     does not have makes no difference to it, so every value matches. InputError for an unknown axis or value.
     """
     wanted: dict[str, set[str]] = {}
+    for name, value in axis_values(only):
+        check_axis(axes, name, where=f"--only {name}={value}")
+        check_value(name, axes[name], value, where=f"--only {name}={value}")
+        wanted.setdefault(name, set()).add(value)
+    return lambda cell: all(cell[name] in values for name, values in wanted.items() if name in cell)
+
+
+def axis_values(only: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """(axis, value) of every ``axis=value``. InputError for anything else."""
     for text in only:
         name, equals, value = text.partition("=")
         if not equals:
             raise InputError(f"{text!r} is not of the form axis=value", where="--only")
-        check_axis(axes, name, where=f"--only {text}")
-        check_value(name, axes[name], value, where=f"--only {text}")
-        wanted.setdefault(name, set()).add(value)
-    return lambda cell: all(cell[name] in values for name, values in wanted.items() if name in cell)
+        yield name, value
 
 
 def check_axis(axes: Collection[str], name: str, *, where: str) -> None:

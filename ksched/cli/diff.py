@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ksched.cli.recorded_run import DataFolder, ExperimentFile
 from ksched.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,12 +31,8 @@ def diff(
     ] = None,
     count: Annotated[int, typer.Option(min=0, help="Rebuild and show so many decisions that differ.")] = 1,
     limit: Annotated[int, typer.Option(min=1, help="List at most so many pods.")] = 10,
-    experiment: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The experiment file of the results, if it was moved.")
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(envvar="KSCHED_DATA", help="Folder of traces that do not ship with ksched.")
-    ] = None,
+    experiment: ExperimentFile = None,
+    data: DataFolder = None,
     output: Annotated[str, typer.Option("-o", "--output", metavar="|".join(_OUTPUTS))] = "table",
 ) -> None:
     """Say where two runs of one workload part, what both policies saw and scored there, and which pods it changed."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ksched.cli.recorded_run import DataFolder, ExperimentFile
 from ksched.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,12 +43,8 @@ def explain(
         list[str] | None, typer.Option(metavar="AXIS=VALUE", help="Which run; of several seeds, the first.")
     ] = None,
     attempt: Annotated[int | None, typer.Option(min=1, help="Which attempt.", show_default="the last")] = None,
-    experiment: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The experiment file of the results, if it was moved.")
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(envvar="KSCHED_DATA", help="Folder of traces that do not ship with ksched.")
-    ] = None,
+    experiment: ExperimentFile = None,
+    data: DataFolder = None,
     node: Annotated[
         list[str] | None,
         typer.Option(

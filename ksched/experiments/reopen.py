@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ksched.axis_filter import check_axis, check_value
+from ksched.axis_filter import axis_values, check_axis, check_value
 from ksched.errors import InputError
 from ksched.experiments.file import SEED, Experiment, find_axis, find_value, load_experiment
 from ksched.experiments.identity import installed_ksched
@@ -64,7 +64,7 @@ def find_run(
     """
     directory, named = open_directory(Path(results))
     run = named if run is None else run
-    wanted = {str(axis): str(value) for axis, value in (axes or {}).items()} | dict(_pairs(only))
+    wanted = {str(axis): str(value) for axis, value in (axes or {}).items()} | dict(axis_values(only))
     cells = cells_of(directory)
     check_known(directory, wanted, cells)
     matching = [c for c in cells if all(c.axes.get(axis) == value for axis, value in wanted.items())]
@@ -93,14 +93,6 @@ def open_directory(path: Path) -> tuple[ResultDirectory, str | None]:
             "this is no result directory: it has no runs", where=str(path), hint="give the -o DIR of ksched run"
         )
     return ResultDirectory(path), None
-
-
-def _pairs(only: Iterable[str]) -> Iterable[tuple[str, str]]:
-    for text in only:
-        axis, equals, value = text.partition("=")
-        if not equals:
-            raise InputError(f"{text!r} is not of the form axis=value", where="--only")
-        yield axis, value
 
 
 def cells_of(directory: ResultDirectory, *, planned_only: bool = False) -> list[RecordedRun]:

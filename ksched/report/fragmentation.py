@@ -12,16 +12,9 @@ import pandas as pd
 
 from ksched.report.metrics import metric
 from ksched.report.results import RunTables
+from ksched.report.table_schema import FRAGMENTATION
 
-BUCKETS = (
-    "q1_lack_both",
-    "q2_lack_gpu",
-    "q4_lack_cpu",
-    "xl_satisfied",
-    "xr_lack_cpu",
-    "no_access",
-    "q3_satisfied",
-)
+BUCKETS = tuple(FRAGMENTATION.names[FRAGMENTATION.names.index("used") + 1 :])
 """Columns of the table ``fragmentation``: idle GPU by what usual pods find it to be; all but the last are fragments."""
 
 

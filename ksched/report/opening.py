@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ksched.errors import InputError
-from ksched.report.results import SCHEMA_VERSION, FailedRun, Results, Run
+from ksched.report.results import FailedRun, Results, Run
+from ksched.result_directory import SCHEMA_VERSION
 
 _RERUN = "run the experiment again with this version of ksched into a new directory (ksched run ... -o DIR)"
 _GIVE = "give the -o DIR of an earlier 'ksched run EXPERIMENT -o DIR'"

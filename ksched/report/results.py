@@ -29,12 +29,8 @@ import pyarrow.parquet as pq
 from ksched.arrow_frames import to_pandas
 from ksched.axis_columns import axis_columns, result_columns
 from ksched.errors import InputError, nearest
-from ksched.result_directory import read_json
+from ksched.result_directory import TABLES, read_json
 
-SCHEMA_VERSION = 1
-"""The schema of result tables this version reads; the experiments package writes the same number."""
-TABLES = ("pods", "nodes", "decisions", "samples", "events", "fragmentation")
-"""``fragmentation`` is there only where the experiment asked for it."""
 STOP_FILE = "until.json"
 """Why no more seeds were run; see ksched.report.precision."""
 SEED_AXIS = "seed"
