@@ -8,8 +8,6 @@ import sys
 import pytest
 
 import ksched
-from ksched.experiments.identity import SCHEMA_VERSION
-from ksched.report import results
 
 
 @pytest.mark.parametrize("name", ksched.__all__)
@@ -25,7 +23,3 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 def test_importing_ksched_imports_no_heavy_library() -> None:
     code = "import sys, ksched; print(*[m for m in ('numpy', 'pandas', 'altair', 'scipy') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == []
-
-
-def test_the_report_reads_the_schema_the_experiments_write() -> None:
-    assert results.SCHEMA_VERSION == SCHEMA_VERSION
