@@ -97,23 +97,25 @@ class Column:
     def refresh(self) -> None:
         """Bring the column up to the table's present state."""
         rows = self._watermark.advance()
-        if rows is None or 2 * len(rows) > self._table.n:
-            self._recompute(None)
-        elif len(rows):
-            self._recompute(rows)
-
-    def _recompute(self, rows: IntArray | None) -> None:
+        if rows is not None:
+            if not len(rows):
+                return
+            if 2 * len(rows) > self._table.n:
+                rows = None
         view = NodeView(self._table, rows)
         self._compute(view, rows)
         self.version += 1
-        if view.reads & ELSEWHERE:
+        if view.reads & ~self._reads:
+            self._note_reads(view.reads)
+
+    def _note_reads(self, reads: int) -> None:
+        if reads & ELSEWHERE:
             raise PluginError(
                 f"plugin {self.plugin.name} is node_local but reads what other nodes hold",
                 hint="topology domains span nodes; drop node_local = True to be asked every time",
             )
-        if view.reads & ~self._reads:
-            self._reads |= view.reads
-            self._watermark.watch(self._table, view.reads)
+        self._reads |= reads
+        self._watermark.watch(self._table, reads)
 
     def _compute(self, nodes: NodeView, rows: IntArray | None) -> None:
         raise NotImplementedError
@@ -186,4 +188,6 @@ def relevant_labels(labels: Mapping[str, str], read: LabelsRead) -> tuple[tuple[
     """Those of ``labels`` that belong to a signature, sorted by key."""
     if read.everything:
         return tuple(sorted(labels.items()))
+    if not read.keys:
+        return ()
     return tuple([(key, labels[key]) for key in read.keys if key in labels])

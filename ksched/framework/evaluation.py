@@ -93,6 +93,10 @@ class SignatureEntry:
         self.parts = parts
         self.local_answers = local_answers
         """What PreFilters answered whose answer follows from the signature."""
+        self.moment_pre_filters: list[Any] = []
+        """The PreFilter plugins that must be asked every time."""
+        self.moment_filters: dict[frozenset[str], list[tuple[int, Any]]] = {}
+        """(order, plugin) of the Filter plugins that must, by the names of those that PreFilter lets skip."""
         self.moment_scores: list[tuple[Any, int]] = []
         """(plugin, weight) of the Score plugins that must be asked every time."""
         self.outcome: PreFilterOutcome | None = None
@@ -100,6 +104,8 @@ class SignatureEntry:
         self._outcomes: dict[tuple[str, ...], PreFilterOutcome] = {}
         self.first: Int32Array = np.array([], dtype=np.int32)
         self.feasible: BoolArray = np.array([], dtype=np.bool_)
+        self._rows: IntArray | None = None
+        """The numbers of the feasible rows, once somebody asked."""
         self.count = 0
         self.rejected: Counter[int] = Counter()
         self.totals: Int64Array = np.array([], dtype=np.int64)
@@ -143,6 +149,7 @@ class SignatureEntry:
     def _filter_all(self) -> None:
         self.first = self._first_verdicts(slice(None), self.table.n)
         self.feasible = self.first == PASSES
+        self._rows = None
         self.rejected = Counter(counts_of(self.first))
         self.count = self.rejected[PASSES]
 
@@ -153,6 +160,7 @@ class SignatureEntry:
             return
         self.first[rows] = first
         self.feasible[rows] = first == PASSES
+        self._rows = None
         rejected = self.rejected
         for old, new in zip(before[differs].tolist(), first[differs].tolist(), strict=True):
             rejected[old] -= 1
@@ -181,6 +189,7 @@ class SignatureEntry:
                 continue
             self.first[row] = verdict
             self.feasible[row] = verdict == PASSES
+            self._rows = None
             self.rejected[before] -= 1
             self.rejected[verdict] += 1
         self.count = self.rejected[PASSES]
@@ -194,16 +203,20 @@ class SignatureEntry:
     def score(self, feasible: BoolArray) -> None:
         """Bring ``totals`` up to date for ``feasible``, the entry's own or part of it, with at least one row.
 
-        Rows outside the entry's own ``feasible`` are INFEASIBLE.
+        Rows outside the entry's own ``feasible`` are INFEASIBLE; of those outside ``feasible`` nothing is promised.
         """
         rows = self._scored.advance()
         moved = self._scored.moved
+        whole = feasible is self.feasible
+        chosen = self._feasible_rows() if whole else feasible.nonzero()[0]
         everything = rows is None or len(self.totals) != self.table.n
         for part in self.parts:
-            if part.up_to_date(self.table, moved, rows, feasible):
+            if part.up_to_date(self.table, moved, rows, feasible, chosen, whole=whole):
                 everything = True
         if everything or rows is None:
-            self.totals = self._sum(slice(None), self.table.n)
+            self.totals = np.full(self.table.n, INFEASIBLE, dtype=np.int64)
+            chosen = self._feasible_rows()
+            self.totals[chosen] = self._sum(chosen)
         elif len(rows) == 1:
             row = int(rows[0])
             if not self.feasible[row]:
@@ -212,16 +225,25 @@ class SignatureEntry:
                 added = sum([part.weight * part.normalized.item(row) for part in self.parts])
                 self.totals[row] = self._base + added
         elif len(rows):
-            self.totals[rows] = self._sum(rows, len(rows))
+            self.totals[rows] = np.where(self.feasible[rows], self._sum(rows), INFEASIBLE)
 
-    def _sum(self, rows: IntArray | slice, size: int) -> Int64Array:
-        uniform = sum([part.weight * part.normalized.item(0) for part in self.parts if part.uniform])
-        total = np.full(size, self._base + uniform, dtype=np.int64)
+    def _feasible_rows(self) -> IntArray:
+        if self._rows is None:
+            self._rows = self.feasible.nonzero()[0]
+        return self._rows
+
+    def _sum(self, rows: IntArray) -> Int64Array:
+        constant, total = self._base, None
         for part in self.parts:
-            if not part.uniform:
-                total += np.multiply(part.normalized[rows], part.weight, dtype=np.int64)
-        if self.count < self.table.n:
-            total[~self.feasible[rows]] = INFEASIBLE
+            if part.uniform:
+                constant += part.weight * part.normalized.item(0)
+            else:
+                points = np.multiply(part.normalized[rows], part.weight, dtype=np.int64)
+                total = points if total is None else np.add(total, points, out=total)
+        if total is None:
+            return np.full(len(rows), constant, dtype=np.int64)
+        if constant:
+            total += constant
         return total
 
 

@@ -84,8 +84,7 @@ class Framework(BindingCycle):
         self._pre_filters = self._at["preFilter"]
         self.base = 0 if self._scores else NO_OPINION
         """Where totals start."""
-        # Plugins that are asked anew every time, because what they say depends on the moment.
-        self._moment_pre_filters = [plugin for plugin in self._pre_filters if not is_local(plugin)]
+        # Those that are asked anew every time, because what they say depends on the moment.
         self._moment_filters = [(order, plugin) for order, plugin in self._filters if not is_local(plugin)]
         self.signatures = SignatureCache(
             table, self._pre_filters, self._at["filter"], self._scores, self.verdicts, self.base
@@ -177,9 +176,7 @@ class Framework(BindingCycle):
         answers: dict[str, Any] = {}
         if entry.outcome.status is None:
             skipping: list[str] = []
-            for plugin in self._moment_pre_filters:
-                if plugin.name in kept:
-                    continue
+            for plugin in entry.moment_pre_filters:
                 cycle.plugin = plugin.name
                 answer = answers[plugin.name] = guarded(plugin, "pre_filter", cycle, pod)
                 if answer is None:
@@ -211,8 +208,12 @@ class Framework(BindingCycle):
         entry.filter()
         first, feasible, count, rejected = entry.first, entry.feasible, entry.count, dict(entry.rejected)
         exact = True  # feasible is the entry's own, so its masked totals hold
-        if self._moment_filters:
-            first = self._ask_moment_filters(entry, outcome, ask)
+        moment_filters = entry.moment_filters.get(outcome.skipped)
+        if moment_filters is None:
+            moment_filters = [filter_ for filter_ in self._moment_filters if filter_[1].name not in outcome.skipped]
+            entry.moment_filters[outcome.skipped] = moment_filters
+        if moment_filters:
+            first = self._ask_moment_filters(entry, moment_filters, ask)
         if self.nominator.concerns(pod):
             first = self._yield_to_nominated(first, self.what_if(entry, cycle, pod, outcome), entry)
         if first is not entry.first:
@@ -308,14 +309,12 @@ class Framework(BindingCycle):
         ]
 
     def _ask_moment_filters(
-        self, entry: SignatureEntry, outcome: PreFilterOutcome, ask: Callable[[Any], Ask]
+        self, entry: SignatureEntry, filters: list[tuple[int, Any]], ask: Callable[[Any], Ask]
     ) -> Int32Array:
         """Cached verdicts combined with those of filters that are asked every time; the earliest gets the blame."""
         first, latest = entry.first, None
         nodes = NodeView(self.table)
-        for order, plugin in self._moment_filters:
-            if plugin.name in outcome.skipped:
-                continue
+        for order, plugin in filters:
             result = guarded(plugin, "filter", *ask(plugin), nodes)
             codes = self.verdicts.encode(plugin.name, order, result, self.table.n)
             if not codes.any():
@@ -486,7 +485,7 @@ class Framework(BindingCycle):
         )
 
     def _explain_rejections(self, decision: Decision, evaluated: Evaluated) -> None:
-        if evaluated.rejected.get(PASSES, 0) == len(evaluated.first):
+        if evaluated.count == len(evaluated.first):
             return
         counts: dict[tuple[str, str, bool], int] = {}
         for verdict_id, count in evaluated.rejected.items():

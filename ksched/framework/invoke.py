@@ -68,8 +68,11 @@ def raw_scores(plugin: Any, scores: Any, n: int, method: str = "score") -> Raw:
 
 def out_of_bounds(normalized: Raw) -> BoolArray | None:
     """The rows outside 0..100 or not finite, None where there are none."""
-    fine = (normalized >= 0) & (normalized <= MAX_NODE_SCORE)  # false for NaN
-    return None if np.count_nonzero(fine) == len(fine) else ~fine
+    if normalized.dtype == np.int64:
+        bad: BoolArray = normalized.view(np.uint64) > MAX_NODE_SCORE  # without its sign a negative one is huge
+    else:
+        bad = ~((normalized >= 0) & (normalized <= MAX_NODE_SCORE))  # true for NaN
+    return bad if np.count_nonzero(bad) else None
 
 
 def as_scores(normalized: Raw) -> tuple[npt.NDArray[np.int8], BoolArray | None]:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ksched.framework.columns import ScoreColumn
-from ksched.framework.invoke import Raw, as_scores, culprit, guarded, out_of_range, raw_scores
+from ksched.framework.invoke import Raw, as_scores, culprit, guarded, out_of_bounds, out_of_range, raw_scores
 from ksched.framework.normalizers import Normalizer
 from ksched.tables import NodeTable
 from ksched.tables.arrays import BoolArray, IntArray
@@ -51,52 +51,47 @@ class ScorePart:
         self._bad: BoolArray | None = None
         self.normalized: npt.NDArray[np.int8] = np.array([], dtype=np.int8)
 
-    def up_to_date(self, table: NodeTable, moved: int, rows: IntArray | None, feasible: BoolArray) -> bool:
-        """Make ``normalized`` right for the feasible rows (at least one).
+    def up_to_date(
+        self, table: NodeTable, moved: int, rows: IntArray | None, feasible: BoolArray, chosen: IntArray, *, whole: bool
+    ) -> bool:
+        """Make ``normalized`` right for the ``feasible`` rows, by number ``chosen`` (at least one).
 
-        Since the last call the column groups ``moved`` changed in ``rows``. Returns True if rows other than ``rows``
-        may have changed too.
+        Since the last call the column groups ``moved`` changed in ``rows``. ``whole``: these are all the rows that the
+        signature's filters pass, not some of them. Returns True if rows other than ``rows`` may have changed too.
         """
         column = self.column
         if column.watched & moved:
             column.refresh()
         if self._undeclared:
-            self._normalize_all(table, column.raw, feasible)
-            everything = True
-        else:
-            everything = self._normalize(rows, feasible)
-        if self._bad is not None and (self._bad & feasible).any():
-            row = culprit(self._bad & feasible, column.raw)
-            raise out_of_range(self.plugin, self._apply(column.raw)[row], str(table.names()[row]))
-        return everything
+            self._normalize_all(table, chosen)
+            return True
+        if self._normalizer is None:
+            return self._take(table, rows, feasible)
+        if column.uniform:
+            return self._normalize_uniform(table, self._normalizer)
+        return self._normalize(table, self._normalizer, rows, feasible, chosen, whole)
 
     @property
     def uniform(self) -> bool:
         """Whether ``normalized`` is known to be the same in all rows."""
         return self.column.uniform and not self._undeclared
 
-    def _normalize(self, rows: IntArray | None, feasible: BoolArray) -> bool:
+    def _take(self, table: NodeTable, rows: IntArray | None, feasible: BoolArray) -> bool:
+        """Raw scores are final. Those out of range matter only where a row is feasible, which changes: keep them."""
         column, raw = self.column, self.column.raw
-        unchanged = column.version == self._version
-        if unchanged and (self._normalizer is None or column.uniform):
-            return False
-        self._version = column.version
-        inputs = self._reduce(raw, feasible)
-        everything = rows is None or inputs != self._inputs or len(self.normalized) != len(raw)
-        self._inputs = inputs
-        if everything or rows is None:
-            self.normalized, self._bad = as_scores(self._apply(raw))
-        elif len(rows) and not unchanged:
-            self._write(rows, self._apply(raw[rows]))
+        everything = False
+        if column.version != self._version:
+            self._version = column.version
+            everything = rows is None or len(self.normalized) != len(raw)
+            if everything or rows is None:
+                self.normalized, self._bad = as_scores(raw)
+            elif len(rows):
+                self._write(rows, raw[rows])
+        if self._bad is not None:
+            bad = self._bad & feasible
+            if bad.any():
+                self._blame(table, bad, raw, raw)
         return everything
-
-    def _reduce(self, raw: Raw, feasible: BoolArray) -> Any:
-        if self._normalizer is None:
-            return None
-        return self._normalizer.inputs(raw[:1] if self.column.uniform else raw[feasible])
-
-    def _apply(self, raw: Raw) -> Raw:
-        return raw if self._normalizer is None else self._normalizer.apply(raw, self._inputs)
 
     def _write(self, rows: IntArray, values: Raw) -> None:
         scores, bad = as_scores(values)
@@ -106,13 +101,63 @@ class ScorePart:
         if self._bad is not None:
             self._bad[rows] = False if bad is None else bad
 
-    def _normalize_all(self, table: NodeTable, raw: Raw, feasible: BoolArray) -> None:
-        chosen = raw[feasible]
-        given = guarded(self.plugin, "normalize_score", *self.local, chosen)
+    def _normalize_uniform(self, table: NodeTable, normalizer: Normalizer) -> bool:
+        """All rows are equal, so which are feasible is of no matter."""
+        column = self.column
+        if column.version == self._version:
+            return False
+        self._version = column.version
+        raw = column.raw
+        inputs = normalizer.inputs(raw[:1])
+        everything = bool(inputs != self._inputs) or len(self.normalized) != len(raw)
+        self._inputs = inputs
+        if everything:
+            value = normalizer.apply(raw[:1], inputs)
+            self._check(table, value, raw, np.zeros(1, dtype=np.intp))
+            self.normalized = np.full(len(raw), value[0].astype(np.int8))
+        return everything
+
+    def _normalize(
+        self,
+        table: NodeTable,
+        normalizer: Normalizer,
+        rows: IntArray | None,
+        feasible: BoolArray,
+        chosen: IntArray,
+        whole: bool,
+    ) -> bool:
+        """Only feasible rows are normalised: what the normaliser would make of others nobody promised."""
+        raw = self.column.raw
+        inputs = normalizer.inputs(raw[chosen])
+        everything = rows is None or inputs != self._inputs or len(self.normalized) != len(raw)
+        if everything or rows is None:
+            self.normalized = np.zeros(len(raw), dtype=np.int8)
+        else:
+            chosen = rows[feasible[rows]]
+        # Rows that were left out this time would not be known to be missing the next.
+        self._inputs = inputs if whole else _UNSET
+        self._version = self.column.version
+        if len(chosen):
+            values = normalizer.apply(raw[chosen], inputs)
+            self._check(table, values, raw, chosen)
+            self.normalized[chosen] = values
+        return everything or not whole
+
+    def _normalize_all(self, table: NodeTable, chosen: IntArray) -> None:
+        raw = self.column.raw
+        given = guarded(self.plugin, "normalize_score", *self.local, raw[chosen])
         scores = raw_scores(self.plugin, given, len(chosen), "normalize_score")
-        values = np.zeros(len(raw), dtype=scores.dtype)
-        values[feasible] = scores
-        self.normalized, bad = as_scores(values)
+        self._check(table, scores, raw, chosen)
+        self.normalized = np.zeros(len(raw), dtype=np.int8)
+        self.normalized[chosen] = scores
+
+    def _check(self, table: NodeTable, values: Raw, raw: Raw, rows: IntArray) -> None:
+        """Raises PluginError unless all ``values``, the normalised scores of feasible ``rows``, are in 0..100."""
+        bad = out_of_bounds(values)
         if bad is not None:
-            row = culprit(bad, raw)
-            raise out_of_range(self.plugin, values[row], str(table.names()[row]))
+            self._blame(table, bad, values, raw[rows], rows)
+
+    def _blame(self, table: NodeTable, bad: BoolArray, values: Raw, raw: Raw, rows: IntArray | None = None) -> None:
+        position = culprit(bad, raw)
+        row = position if rows is None else int(rows[position])
+        raise out_of_range(self.plugin, values[position], str(table.names()[row]))

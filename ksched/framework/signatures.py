@@ -94,6 +94,7 @@ class SignatureCache:
             if local_wants_score(plugin, *local[plugin.name], self._table)
         ]
         entry = SignatureEntry(self._table, local, filters, parts, answers, self._base)
+        entry.moment_pre_filters = [plugin for plugin in self._moment_pre_filters if plugin.name not in answers]
         entry.moment_scores = [
             (plugin, weight) for plugin, weight in self._moment_scores if not _always_skips(plugin, "preScore", pod)
         ]

@@ -19,10 +19,9 @@ from ksched.tables.arrays import BoolArray, Int32Array
 
 PASSES = 0
 _MAX_LOOKUP_BITS = 6
-_SHIFTS = np.arange(_MAX_LOOKUP_BITS, dtype=np.uint8)
 
-Reasons = tuple[tuple[str, bool], ...]
-"""Each with whether evicting pods might help."""
+Reasons = tuple[str | tuple[str, bool], ...]
+"""Each alone where evicting pods might help, else with False."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +89,13 @@ class Verdicts:
         masks, reasons = _rejects(plugin, result, n)
         if not masks:
             return np.zeros(n, dtype=np.int32)
-        if len(masks) > _MAX_LOOKUP_BITS:
-            return self._combined_many(plugin, order, masks, reasons)
         # Rows may be rejected for several reasons at once: each combination of them is a verdict.
-        bits = masks[0].view(np.uint8)
-        for position, mask in enumerate(masks[1:], start=1):
-            bits = bits + (mask.view(np.uint8) << _SHIFTS[position])
+        if len(masks) == 1:
+            bits = masks[0].view(np.uint8)
+        elif len(masks) <= _MAX_LOOKUP_BITS:
+            bits = np.packbits(np.array(masks), axis=0, bitorder="little")[0]
+        else:
+            return self._combined_many(plugin, order, masks, reasons)
         return self._lookup(plugin, order, reasons).take(bits)
 
     def _lookup(self, plugin: str, order: int, reasons: Reasons) -> Int32Array:
@@ -121,23 +121,24 @@ class Verdicts:
             ids.append(self._id_of(plugin, order, chosen) if chosen else PASSES)
         return np.array(ids, dtype=np.int32)[inverse.reshape(-1)]
 
-    def _id_of(self, plugin: str, order: int, chosen: Sequence[tuple[str, bool]]) -> int:
-        resolvable = all(resolvable for _, resolvable in chosen)
+    def _id_of(self, plugin: str, order: int, chosen: Sequence[str | tuple[str, bool]]) -> int:
+        resolvable = not any(isinstance(reason, tuple) for reason in chosen)
         code = Code.UNSCHEDULABLE if resolvable else Code.UNSCHEDULABLE_AND_UNRESOLVABLE
-        return self.id(Verdict(plugin, code, tuple(reason for reason, _ in chosen), order))
+        reasons = tuple(reason[0] if isinstance(reason, tuple) else str(reason) for reason in chosen)
+        return self.id(Verdict(plugin, code, reasons, order))
 
 
 def _rejects(plugin: str, result: Any, n: int) -> tuple[list[BoolArray], Reasons]:
-    """The masks of rejected rows and, for each, (reason, resolvable)."""
+    """The masks of rejected rows, and the reason of each."""
+    if isinstance(result, (dict, Mapping)):  # nearly always a dict, and asking the abstract class is slow
+        masks = [_mask(plugin, reason, mask, n) for reason, mask in result.items()]
+        return masks, tuple(result)
     if isinstance(result, np.ndarray):
         keep = _mask(plugin, "the keep mask", result, n)
-        return [~keep], ((f"node(s) were rejected by {plugin}", True),)
-    if isinstance(result, Mapping):
-        masks = [_mask(plugin, reason, mask, n) for reason, mask in result.items()]
-        return masks, tuple([(str(reason), True) for reason in result])
+        return [~keep], (f"node(s) were rejected by {plugin}",)
     if isinstance(result, (list, tuple)) and all(isinstance(item, Reject) for item in result):
         masks = [_mask(plugin, reject.reason, reject.mask, n) for reject in result]
-        return masks, tuple([(reject.reason, reject.resolvable) for reject in result])
+        return masks, tuple([r.reason if r.resolvable else (r.reason, False) for r in result])
     raise PluginError(
         f"plugin {plugin}: filter returned {type(result).__name__}",
         hint="return None, a bool array of nodes to keep, {reason: rejected bool array} or a list of Reject",

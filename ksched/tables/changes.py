@@ -12,7 +12,7 @@ from ksched.tables.arrays import IntArray
 
 _KEEP = 1 << 15
 """Entries kept; a reader older than that recomputes everything, which is cheaper by then."""
-_FEW = 64
+_FEW = 12
 """Up to here a dict finds the distinct ones faster than a pass over all rows."""
 
 
@@ -22,11 +22,12 @@ class ChangeLog:
     ``position`` is where the log ends now; hand it to :meth:`since` later.
     """
 
-    __slots__ = ("_answered_at", "_answers", "_rows", "_start", "position")
+    __slots__ = ("_answered_at", "_answers", "_highest", "_rows", "_start", "position")
 
     def __init__(self) -> None:
         self._rows: IntArray = np.empty(2 * _KEEP, dtype=np.intp)
         self._start = 0
+        self._highest = 0
         self.position = 0
         # Many readers of one signature ask the same question one after another.
         self._answers: dict[int, IntArray] = {}
@@ -41,6 +42,8 @@ class ChangeLog:
             place = _KEEP
         self._rows[place] = row
         self.position += 1
+        if row > self._highest:
+            self._highest = row
 
     def touch_all(self) -> None:
         """Record that every row may have changed: no older position can be served any more."""
@@ -66,7 +69,7 @@ class ChangeLog:
         elif len(tail) <= _FEW:
             rows = np.array(list(dict.fromkeys(tail.tolist())), dtype=np.intp)
         else:
-            touched = np.zeros(int(tail.max()) + 1, dtype=np.bool_)
+            touched = np.zeros(self._highest + 1, dtype=np.bool_)
             touched[tail] = True
             rows = touched.nonzero()[0]
         rows.flags.writeable = False

@@ -141,6 +141,12 @@ class PodTopologySpread:
         self._keys: OrderedDict[Hashable, tuple[str, ...]] = OrderedDict()
         self._layouts: OrderedDict[Constraints, Layout] = OrderedDict()
 
+    def skips(self, point: str, pod: PodView) -> bool:
+        """Pods that have no constraint of the kind the point is about, and get none by default."""
+        own = pod.spec.topology_spread_constraints
+        actions = {constraint.when_unsatisfiable for constraint in own} if own else self._default_actions
+        return (HARD if point == "preFilter" else SOFT) not in actions
+
     def events_to_register(self) -> Sequence[EventToRegister]:
         """Pods that come, go or change their labels, and nodes that come, go or change theirs."""
         node_actions = Action.ADD | Action.DELETE | Action.UPDATE_NODE_LABEL
