@@ -69,10 +69,11 @@ class Watermark:
 class Column:
     """What filter and score columns share: when to recompute which rows.
 
-    ``version`` counts the times anything was recomputed.
+    ``version`` counts the times anything was recomputed. ``watched``: bit set of the column groups whose changes may
+    change the column; while none of them moves there is nothing to refresh.
     """
 
-    __slots__ = ("_reads", "_table", "_watermark", "cycle", "plugin", "pod", "version")
+    __slots__ = ("_reads", "_table", "_watermark", "cycle", "plugin", "pod", "version", "watched")
 
     def __init__(self, table: NodeTable, plugin: Any, pod: NodeLocalPod, cycle: NodeLocalCycle) -> None:
         self.plugin = plugin
@@ -83,16 +84,12 @@ class Column:
         self._reads = 0
         # A plugin that reads no column is a constant; NODE keeps it as long as the table when rows come and go.
         self._watermark = Watermark(table, NODE)
+        self.watched = NODE
 
     @property
     def reads_usage(self) -> bool:
         """Whether what pods hold enters; if not, pods that come and go change nothing."""
         return bool(self._reads & USAGE)
-
-    @property
-    def watched(self) -> int:
-        """Bit set of the groups whose changes may change the column: while none moves there is nothing to refresh."""
-        return self._watermark.groups
 
     def refresh(self) -> None:
         """Bring the column up to the table's present state."""
@@ -116,6 +113,7 @@ class Column:
             )
         self._reads |= reads
         self._watermark.watch(self._table, reads)
+        self.watched = self._watermark.groups
 
     def _compute(self, nodes: NodeView, rows: IntArray | None) -> None:
         raise NotImplementedError

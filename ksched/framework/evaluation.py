@@ -24,11 +24,12 @@ from ksched.framework.score_part import ScorePart
 from ksched.framework.selection import INFEASIBLE
 from ksched.framework.status import Code, Status
 from ksched.framework.verdicts import PASSES, Verdicts
-from ksched.tables import NodeTable, NodeView, PodView
+from ksched.tables import ALL_GROUPS, NodeTable, NodeView, PodView
 from ksched.tables.arrays import AnyArray, BoolArray, Int32Array, Int64Array, IntArray
 
 NO_OPINION = 1
 """Total of every feasible node where a profile has no Score plugin at all (upstream: prioritizeNodes)."""
+_NO_ROWS: IntArray = np.array([], dtype=np.intp)
 _FEW_ROWS = 4
 """Up to here a Python loop over rows beats numpy's per-call overhead."""
 
@@ -113,8 +114,10 @@ class SignatureEntry:
         """The pass with nominated pods, once there was one (a NominatedPass)."""
         self.memory: Any = None
         """What PostFilter remembers of single rows (a RowMemory)."""
-        self._filtered = Watermark(table)
-        self._scored = Watermark(table)
+        self._watermark = Watermark(table)
+        self._unscored: IntArray | None = None
+        """Rows that changed, and the column groups in which, since totals were computed; None: any row."""
+        self._unscored_groups = ALL_GROUPS
 
     def outcome_without(self, skipping: tuple[str, ...]) -> PreFilterOutcome:
         """The outcome where these plugins skip too."""
@@ -132,10 +135,11 @@ class SignatureEntry:
 
     def filter(self) -> None:
         """Bring ``first``, ``feasible``, ``count`` and ``rejected`` up to date."""
-        rows = self._filtered.advance()
-        moved = self._filtered.moved
+        rows = self._watermark.advance()
+        moved = self._watermark.moved
         if not moved:
             return
+        self._leave_to_score(rows, moved)
         for column in self.filters:
             if column.watched & moved:
                 column.refresh()
@@ -145,6 +149,11 @@ class SignatureEntry:
             self._filter_few(rows)
         else:
             self._filter_rows(rows)
+
+    def _leave_to_score(self, rows: IntArray | None, moved: int) -> None:
+        # Pods that fit nowhere are not scored: what they leave is not worth adding up.
+        self._unscored = None if self._unscored_groups else rows
+        self._unscored_groups |= moved
 
     def _filter_all(self) -> None:
         self.first = self._first_verdicts(slice(None), self.table.n)
@@ -205,8 +214,8 @@ class SignatureEntry:
 
         Rows outside the entry's own ``feasible`` are INFEASIBLE; of those outside ``feasible`` nothing is promised.
         """
-        rows = self._scored.advance()
-        moved = self._scored.moved
+        rows, moved = (self._unscored, self._unscored_groups) if self._unscored_groups else (_NO_ROWS, 0)
+        self._unscored_groups = 0
         whole = feasible is self.feasible
         chosen = self._feasible_rows() if whole else feasible.nonzero()[0]
         everything = rows is None or len(self.totals) != self.table.n
