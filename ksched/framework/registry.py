@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ksched.errors import InputError, KschedError, PluginError, invalid, nearest
+from ksched.framework.plugin_sources import source_digest
 from ksched.framework.protocols import POINTS, implements
 
 ENTRY_POINT_GROUP = "ksched.plugins"
@@ -32,7 +33,7 @@ class PluginClass:
     """How it was named: an entry point, ``module:Class`` or ``file.py:Class``."""
 
     def source_hash(self) -> str:
-        """sha256 of the file the class is in: an edited policy is another policy."""
+        """sha256 of the source the class consists of: an edited policy is another policy."""
         return source_hash(self.cls, f"plugin {self.name}", where=self.reference)
 
     def make(self, args: Mapping[str, Any] | None, *, where: str | None = None) -> Any:
@@ -62,13 +63,17 @@ class PluginClass:
 
 
 def source_hash(found: Any, what: str, *, where: str | None = None) -> str:
-    """sha256 of the file a class or function is in; InputError calls it ``what``."""
-    file = getattr(sys.modules.get(getattr(found, "__module__", "")), "__file__", None)
-    if file is None:
+    """sha256 of the source a class or function consists of (:mod:`ksched.framework.plugin_sources`).
+
+    InputError calls it ``what``.
+    """
+    module = sys.modules.get(getattr(found, "__module__", ""))
+    file = getattr(module, "__file__", None)
+    if module is None or file is None:
         raise InputError(
             f"{what} has no source file to identify it by", where=where, hint="define it in a module or a .py file"
         )
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    return source_digest(module.__name__, Path(file))
 
 
 @lru_cache(maxsize=1)
