@@ -10,6 +10,14 @@ from ksched.objects import KubeObject, read_manifests
 from ksched.objects.gpu import GPU_INDEX_ANNOTATION
 from ksched.tables import NodeView, PodView
 from ksched.testing import make_node, make_pod, make_table
+from ksched.testing.storage_factories import (
+    DRIVER,
+    claim_volume,
+    make_claim,
+    make_csi_node,
+    make_storage_class,
+    make_volume,
+)
 from ksched_plugins.gpu.gpu_share import GpuShare, GpuShareArgs
 from ksched_plugins.kubernetes.node_name import NodeName
 
@@ -153,3 +161,80 @@ def test_the_name_of_the_only_node_is_told() -> None:
     pod = PodView(make_pod("pod", node_name="m"))
     said = NodeName().remedy(Cycle(table, pod, now=0, seed=0), pod, NodeView(table))
     assert said == ["the pod's spec.nodeName is m"]
+
+
+ZONE = "topology.kubernetes.io/zone"
+EBS = {"awsElasticBlockStore": {"volumeID": "vol-1"}}
+HERE = make_node("n", labels={ZONE: "a"})
+VOLUMES: dict[str, tuple[list[KubeObject], str, list[str]]] = {
+    "a volume of another zone": (
+        [
+            HERE,
+            make_pod("pod", volumes=claim_volume("c")),
+            make_claim("c", volume="v"),
+            make_volume("v", claim="c", labels={ZONE: "b__c"}),
+        ],
+        "VolumeZone",
+        [f"a volume of the pod can be used where {ZONE} is b or c; the node's is a"],
+    ),
+    "a disk somebody uses": (
+        [
+            HERE,
+            make_pod("other", node_name="n", volumes=[{"name": "d", **EBS}]),
+            make_pod("pod", volumes=[{"name": "d", **EBS}]),
+        ],
+        "VolumeRestrictions",
+        ["pods on the node must give up the awsElasticBlockStore disk vol-1"],
+    ),
+    "a claim for one pod": (
+        [
+            HERE,
+            make_pod("other", node_name="n", volumes=claim_volume("c")),
+            make_pod("pod", volumes=claim_volume("c")),
+            make_claim("c", volume="v", modes=["ReadWriteOncePod"]),
+            make_volume("v", claim="c"),
+        ],
+        "VolumeRestrictions",
+        ["the pod that uses the ReadWriteOncePod claim c must end"],
+    ),
+    "too many disks": (
+        [
+            make_node("n", resources={"attachable-volumes-aws-ebs": 1}),
+            make_pod("other", node_name="n", volumes=[{"name": "d", "awsElasticBlockStore": {"volumeID": "vol-2"}}]),
+            make_pod("pod", volumes=[{"name": "d", **EBS}]),
+        ],
+        "EBSLimits",
+        ["1 of the awsElasticBlockStore disks on the node must go: with the pod's there would be 2, it takes 1"],
+    ),
+    "too many volumes of a driver": (
+        [
+            HERE,
+            make_csi_node("n", {DRIVER: 1}),
+            make_pod("other", node_name="n", volumes=claim_volume("c1")),
+            make_pod("pod", volumes=claim_volume("c2")),
+            make_claim("c1", volume="v1"),
+            make_claim("c2", volume="v2"),
+            make_volume("v1", claim="c1"),
+            make_volume("v2", claim="c2"),
+        ],
+        "NodeVolumeLimits",
+        [f"1 of the volumes of {DRIVER} on the node must go: with the pod's there would be 2, it takes 1"],
+    ),
+    "no volume to be found": (
+        [
+            HERE,
+            make_pod("pod", volumes=claim_volume("c")),
+            make_claim("c", storage_class="local"),
+            make_storage_class("local", provisioner="kubernetes.io/no-provisioner"),
+        ],
+        "VolumeBinding",
+        ["a volume for claim c that nodes like this can use"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", VOLUMES)
+def test_volumes_are_named_with_what_they_need(case: str) -> None:
+    objects, plugin, expected = VOLUMES[case]
+    said = explain_objects(objects, "default/pod", fit_on=["n"]).obstacles["n"]
+    assert {o.plugin: list(o.remedies) for o in said}[plugin] == expected

@@ -64,18 +64,33 @@ class InTreeVolumeLimits:
         wrong = missing_claim(cycle.objects, pod)
         if wrong is not None:
             return [Reject(np.ones(len(nodes), dtype=np.bool_), wrong, resolvable=False)]
-        found = (self._resolve(use, cycle.objects, None) for use in pod.volume_uses)
-        new = sorted({volume for volume in found if volume is not None})
+        new = self._new(pod, cycle.objects)
         if not new:
             return None
+        total = self._total(new, cycle)
+        exceeded = nodes.of_rows(total) > self._limits(nodes)
+        return {REASON: exceeded & ~nodes.of_rows(self._csi_nodes.exist())}
+
+    def remedy(self, cycle: Cycle, pod: PodView, node: NodeView) -> list[str]:
+        """How many disks too many there would be."""
+        new = self._new(pod, cycle.objects)
+        total, limit = int(node.of_rows(self._total(new, cycle))[0]), int(self._limits(node)[0])
+        return [too_many(f"{self.source} disks", total, limit)] if total > limit else []
+
+    def _new(self, pod: PodView, objects: Listers) -> list[Attached]:
+        """The pod's disks of this kind."""
+        found = (self._resolve(use, objects, None) for use in pod.volume_uses)
+        return sorted({volume for volume in found if volume is not None})
+
+    def _total(self, new: Sequence[Attached], cycle: Cycle) -> Int64Array:
+        """int64[n] over the whole cluster: disks attached once the pod's are too."""
         cluster = cycle.cluster
         self._attached.refresh(cluster, cycle.objects)
         self._csi_nodes.refresh(cluster, cycle.objects)
-        total = self._attached.count(self.name, len(cluster)) + len(new)
+        total = self._attached.count(self.name, len(cluster)) + np.int64(len(new))
         for volume in new:
             total[list(self._attached.rows_with(volume))] -= 1
-        exceeded = nodes.of_rows(total) > self._limits(nodes)
-        return {REASON: exceeded & ~nodes.of_rows(self._csi_nodes.exist())}
+        return total
 
     def _limits(self, nodes: NodeView) -> Int64Array:
         declared = nodes.declares(self.allocatable)
@@ -108,6 +123,11 @@ class InTreeVolumeLimits:
         name = claim.spec.storage_class_name
         found = objects.get(StorageClass, "", name) if name else None
         return found is not None and found.provisioner == IN_TREE[self.source].name
+
+
+def too_many(what: str, total: int, limit: int) -> str:
+    """What is to be done about volumes that would exceed a node's limit."""
+    return f"{total - limit} of the {what} on the node must go: with the pod's there would be {total}, it takes {limit}"
 
 
 def missing_claim(objects: Listers, pod: PodView) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from ksched_plugins.kubernetes.csi_translation import (
     in_tree_source,
     volume_handle,
 )
-from ksched_plugins.kubernetes.in_tree_volume_limits import REASON, missing_claim
+from ksched_plugins.kubernetes.in_tree_volume_limits import REASON, missing_claim, too_many
 
 LIMIT_PREFIX = "attachable-volumes-csi-"
 _RESOURCE_NAME_LIMIT = 63
@@ -69,26 +69,38 @@ class NodeVolumeLimits:
         exist = self._csi_nodes.exist()
         exceeded = np.zeros(len(cluster), dtype=np.bool_)
         for sample, rows in ((_ANY_CSI_NODE, exist), (None, ~exist)):
-            found = (resolve(use, cycle.objects, sample) for use in pod.volume_uses)
-            new = sorted({volume for volume in found if volume is not None})
+            new = _new(pod, cycle.objects, sample)
             if new and rows.any():
-                exceeded |= rows & self._exceeded(new, cycle, cluster)
+                for _, total, limit in self._excess(new, cycle, cluster):
+                    exceeded |= rows & (total > limit)
         return {REASON: nodes.of_rows(exceeded)}
 
-    def _exceeded(self, new: list[Attached], cycle: Cycle, cluster: NodeView) -> BoolArray:
-        """bool[n] over the whole cluster: one of the limits that the ``new`` volumes count against is exceeded."""
+    def remedy(self, cycle: Cycle, pod: PodView, node: NodeView) -> list[str]:
+        """Per driver how many volumes too many there would be."""
+        cluster, row = cycle.cluster, int(node.rows[0])
+        self._csi_nodes.refresh(cluster, cycle.objects)
+        new = _new(pod, cycle.objects, self._csi_nodes.of(row))
+        each = (
+            (driver, int(total[row]), int(limit[row])) for driver, total, limit in self._excess(new, cycle, cluster)
+        )
+        return [too_many(f"volumes of {driver}", total, limit) for driver, total, limit in each if total > limit]
+
+    def _excess(
+        self, new: Sequence[Attached], cycle: Cycle, cluster: NodeView
+    ) -> Iterator[tuple[str, Int64Array, Int64Array]]:
+        """Per driver of the ``new`` volumes and node of the cluster: how many there would be, and how many may be.
+
+        Both int64[n]. Nodes without a limit may have any number, and so may those to which the pod brings no new one.
+        """
         self._attached.refresh(cluster, cycle.objects)
-        exceeded = np.zeros(len(cluster), dtype=np.bool_)
         for driver, count in Counter(volume.limit for volume in new).items():
             more = np.full(len(cluster), count, dtype=np.int64)
             for volume in new:
                 if volume.limit == driver:
                     more[list(self._attached.rows_with(volume))] -= 1
             limit = self._limit(driver, cluster)
-            total = self._attached.count(driver, len(cluster)) + more
-            # A node with too many volumes already still takes a pod that brings no new one.
-            exceeded |= (more > 0) & (limit != NO_LIMIT) & (total > limit)
-        return exceeded
+            free = (more <= 0) | (limit == NO_LIMIT)
+            yield driver, self._attached.count(driver, len(cluster)) + more, np.where(free, _ANY_NUMBER, limit)
 
     def _limit(self, driver: str, cluster: NodeView) -> Int64Array:
         by_csi_node = self._csi_nodes.limit(driver)
@@ -98,6 +110,13 @@ class NodeVolumeLimits:
 
 
 _ANY_CSI_NODE = CSINode()
+_ANY_NUMBER = np.iinfo(np.int64).max
+
+
+def _new(pod: PodView, objects: Listers, node: CSINode | None) -> list[Attached]:
+    """The pod's volumes as they count on a node with this CSINode."""
+    found = (resolve(use, objects, node) for use in pod.volume_uses)
+    return sorted({volume for volume in found if volume is not None})
 
 
 def resolve(use: VolumeUse, objects: Listers, node: CSINode | None) -> Attached | None:

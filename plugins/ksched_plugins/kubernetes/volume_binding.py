@@ -127,6 +127,11 @@ class _Waiting:
             found.provisions.append(self._provisioning[name].claim)
         return found
 
+    def without(self, labels: Mapping[str, str]) -> list[str]:
+        """Names of the claims for which such a node has no volume and none can be made."""
+        names = (*self._selected, *self._match(labels, _Found()))
+        return [name for name in names if _conflict_of(self._provisioning[name].on(labels))]
+
     def _match(self, labels: Mapping[str, str], found: _Found) -> list[str]:
         """Find volumes for claims, smallest claim first; returns the names of those that got none."""
         taken: set[str] = set()
@@ -270,6 +275,21 @@ class VolumeBinding:
         if state.waiting:
             conflicts |= state.waiting.conflicts(nodes)
         return [Reject((conflicts & bit) != 0, reason, resolvable=False) for bit, reason in REASONS.items()]
+
+    def remedy(self, cycle: Cycle, pod: PodView, node: NodeView) -> list[str]:
+        """Which volumes cannot be reached from the node, and which claims find none there."""
+        state: _State = cycle.state[_STATE]
+        said = [
+            f"volume {volume.name} can be used only from nodes that its node affinity admits"
+            for volume in state.bound
+            if volume is not None and not self._reachable(volume, cycle, node)[0]
+        ]
+        name, labels = str(node.names[0]), node.objects[0].metadata.labels
+        if state.waiting.nodes - {name}:
+            return [*said, f"volumes for the pod are being made for {', '.join(sorted(state.waiting.nodes))}"]
+        return said + [
+            f"a volume for claim {claim} that nodes like this can use" for claim in state.waiting.without(labels)
+        ]
 
     def _bound_conflicts(self, volumes: Sequence[PersistentVolume | None], cycle: Cycle, nodes: NodeView) -> Int64Array:
         """_Conflict per node, int64[n]: the first bound volume that cannot be reached decides."""

@@ -95,6 +95,16 @@ class VolumeRestrictions:
             result[ONCE_POD_REASON] = ~taken
         return result
 
+    def remedy(self, cycle: Cycle, pod: PodView, node: NodeView) -> list[str]:
+        """The disks and the claims that somebody else has to give up."""
+        said = [
+            f"pods on the node must give up the {use.source} disk {use.identity}"
+            for use in pod.volume_uses
+            if _conflicts([use], node)[0]
+        ]
+        claims = sorted(cycle.state[_STATE].claims) if cycle.state[_STATE].conflicts > 0 else ()
+        return said + [f"the pod that uses the {ONCE_POD} claim {name} must end" for name in claims]
+
 
 def _conflicts(uses: Sequence[VolumeUse], nodes: NodeView) -> BoolArray:
     """bool[n]: a pod on the node has one of the disks in a way that does not go together with ``uses``."""

@@ -77,6 +77,17 @@ class VolumeZone:
 
         return [Reject(nodes.per_labels(_LABELS, conflicts, np.bool_), REASON, resolvable=False)]
 
+    def remedy(self, cycle: Cycle, pod: PodView, node: NodeView) -> list[str]:
+        """The labels of the volumes that the node does not match."""
+        own = node.objects[0].metadata.labels
+        labels = {key: own.get(key) for key in _LABELS}
+        return [
+            f"a volume of the pod can be used where {key} is {' or '.join(sorted(allowed))}; "
+            f"the node's is {_value(labels, key) or 'not set'}"
+            for key, allowed in cycle.state[_STATE]
+            if _value(labels, key) not in allowed
+        ]
+
 
 def _value(labels: dict[str, str | None], key: str) -> str | None:
     value = labels[key]
