@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -184,20 +185,19 @@ class Scheduler:
 
     def _node_added(self, node: Node) -> None:
         self.cache.add_node(node)
-        self._moved(NODE_ADD, None, node, check=self._fits_on(node))
+        self._moved(NODE_ADD, None, node, check=self._fits_on)
 
     def _node_updated(self, old: Node, new: Node) -> None:
         self.cache.update_node(new)
         action = _node_change(old, new)
         if action:
             event = _NODE_UPDATES.setdefault(action, ClusterEvent(NODE_RESOURCE, action, "NodeUpdate"))
-            self._moved(event, old, new, check=self._fits_on(new))
+            self._moved(event, old, new, check=self._fits_on)
 
-    def _fits_on(self, node: Node) -> Callable[[PodView], bool]:
+    def _fits_on(self, pod: PodView, node: Node) -> bool:
         """Whether a waiting pod could be helped by this node (upstream: preCheckForNode)."""
         table = self.cache.table
-        row = table.index[node.metadata.name or ""]
-        return lambda pod: admits(table, row, pod)
+        return admits(table, table.index[node.metadata.name or ""], pod)
 
     def _node_deleted(self, node: Node) -> None:
         self.cache.remove_node(node.metadata.name or "")
@@ -205,7 +205,7 @@ class Scheduler:
     def _pod_added(self, pod: Pod) -> None:
         if pod.spec.node_name:
             self.cache.add_pod(pod)
-            self._moved(ASSIGNED_POD_ADD, None, pod, check=self._wants_near(pod))
+            self._moved(ASSIGNED_POD_ADD, None, pod, check=self._wants_near)
         elif self._responsible(pod):
             pending = PodView(pod)
             self.queue.add(pending, self._kernel.now)
@@ -220,15 +220,15 @@ class Scheduler:
             self._assigned(new)
         elif _counts_differently(old, new):
             self.cache.update_pod(new)
-            self._moved(ASSIGNED_POD_UPDATE, old, new, check=self._wants_near(new))
+            self._moved(ASSIGNED_POD_UPDATE, old, new, check=self._wants_near)
         elif _preemption_looks_at(old, new):
             self.cache.renew_pod(new)
 
-    def _wants_near(self, other: Pod) -> Callable[[PodView], bool]:
+    def _wants_near(self, pod: PodView, other: Pod) -> bool:
         """Whether a waiting pod's required affinity means ``other``: no pod is helped in another way by one that comes
         (upstream: getUnschedulablePodsWithMatchingAffinityTerm)."""
         namespace, labels, namespaces = other.namespace, other.metadata.labels, self.cache.table.namespaces
-        return lambda pod: any(term.matches(namespace, labels, namespaces) for term in terms_of(pod).required)
+        return any(term.matches(namespace, labels, namespaces) for term in terms_of(pod).required)
 
     def _pending_updated(self, old: Pod, new: Pod) -> None:
         pending = PodView(new)
@@ -237,10 +237,11 @@ class Scheduler:
         self._wake()
 
     def _assigned(self, pod: Pod) -> None:
-        self.queue.delete(pod.metadata.uid or "")
-        self.nominator.remove(pod.metadata.uid or "")
+        uid = pod.metadata.uid or ""
+        self.queue.delete(uid)
+        self.nominator.remove(uid)
         self.cache.add_pod(pod)
-        self._moved(ASSIGNED_POD_ADD, None, pod, check=self._wants_near(pod))
+        self._moved(ASSIGNED_POD_ADD, None, pod, check=self._wants_near)
 
     def _pod_gone(self, pod: Pod) -> None:
         """A pod was deleted, or finished and so left the watch: it holds nothing any more."""
@@ -255,10 +256,10 @@ class Scheduler:
             self.nominator.remove(uid)
 
     def _moved(
-        self, event: ClusterEvent, old: object, new: object, *, check: Callable[[PodView], bool] | None = None
+        self, event: ClusterEvent, old: object, new: object, *, check: Callable[[PodView, Any], bool] | None = None
     ) -> None:
-        self.queue.move(event, self._kernel.now, old=old, new=new, check=check)
-        self._wake()
+        if self.queue.move(event, self._kernel.now, old=old, new=new, check=check):
+            self._wake()
 
     def _responsible(self, pod: Pod) -> bool:
         return pod.spec.scheduler_name in self.frameworks and pod.metadata.deletion_timestamp is None
@@ -326,34 +327,48 @@ class Scheduler:
         self._wake()
 
     def _still_wanted(self, pod: PodView) -> bool:
-        current = self.pods.get(pod.namespace, pod.name)
+        current = self._known(pod)
         return current is not None and current.metadata.uid == pod.uid and current.metadata.deletion_timestamp is None
+
+    def _known(self, pod: PodView) -> Pod | None:
+        """What the watch last told of the pod of this name."""
+        meta = pod.pod.metadata
+        return self.pods.get(meta.namespace, meta.name or "")
 
     def _decide(self, queued: QueuedPod) -> bool:
         """One scheduling cycle; True if it is not over yet because pods are being evicted."""
         framework, cycle = self.cycle_of(queued)
         decision = framework.schedule(queued.pod, cycle, top=self.config.candidates)
         attempt = _Attempt(framework, cycle, queued, decision, self.queue.cycle, decision.node or "")
+        if decision.outcome is Outcome.SCHEDULED:
+            self._notify(decision)
+            self._place(attempt)
+            return False
         tried = self._post_filter(attempt)
+        self._notify(decision)
+        return self._preempt(attempt, tried)
+
+    def _notify(self, decision: Decision) -> None:
         for observe in self.on_decision:
             observe(decision)
-        if decision.outcome is not Outcome.SCHEDULED:
-            return self._preempt(attempt, tried)
+
+    def _place(self, attempt: _Attempt) -> None:
+        """Reserve the chosen node and go on to Permit and the binding cycle."""
+        framework, cycle, pod, node = attempt.framework, attempt.cycle, attempt.queued.pod, attempt.node
         # Reserve sees the table without the pod; devices it takes are counted from the moment the pod is assumed.
-        status = framework.reserve(cycle, queued.pod, attempt.node)
+        status = framework.reserve(cycle, pod, node)
         if status is not None:
-            self._rejected(attempt, status, assumed=False)
-            return False
-        self.cache.assume(queued.pod, attempt.node, cycle.devices)
-        self.nominator.remove(queued.pod.uid)
-        status = framework.permit(cycle, queued.pod, attempt.node)
+            self._rejected(attempt, status)
+            return
+        self.cache.assume(pod, node, cycle.devices)
+        self.nominator.remove(pod.uid)
+        status = framework.permit(cycle, pod, node)
         if status is None:
             self._bind(attempt)
         elif status.code is Code.WAIT:
             self._hold(attempt)
         else:
             self._unreserve(attempt, status, others_may_fit=False)
-        return False
 
     def cycle_of(self, queued: QueuedPod) -> tuple[Framework, Cycle]:
         """The framework that decides about a pod now, and a new cycle for its attempt."""
@@ -394,7 +409,7 @@ class Scheduler:
         return True
 
     def _is_pending(self, pod: PodView) -> bool:
-        current = self.pods.get(pod.namespace, pod.name)
+        current = self._known(pod)
         return current is not None and not current.spec.node_name
 
     # -- permit ---------------------------------------------------------------------------------------------
@@ -429,6 +444,7 @@ class Scheduler:
         if not waiting.timers:
             del self._waiting[uid]
             self._bind(waiting.attempt)
+            self._wake()
 
     def reject_waiting(self, uid: str, why: str, *, plugin: str = "") -> None:
         """Refuse a held pod, on behalf of ``plugin``."""
@@ -491,9 +507,9 @@ class Scheduler:
         self.cache.forget(attempt.pod)
         if others_may_fit:
             self.queue.move(ASSIGNED_POD_DELETE, self._kernel.now, old=attempt.pod.pod)
-        self._rejected(attempt, status, assumed=True)
+        self._rejected(attempt, status)
 
-    def _rejected(self, attempt: _Attempt, status: Status, *, assumed: bool) -> None:
+    def _rejected(self, attempt: _Attempt, status: Status) -> None:
         plugins = frozenset({status.plugin}) if status.rejected and status.plugin else frozenset()
         self._failed(attempt, "; ".join(status.reasons), plugins, "")
 
@@ -503,7 +519,7 @@ class Scheduler:
         ``nominated``: the node the pod is nominated to from now on, "" for none, None for no change.
         """
         pod = attempt.pod
-        current = self.pods.get(pod.namespace, pod.name)
+        current = self._known(pod)
         if current is None or current.metadata.uid != pod.uid or current.spec.node_name:
             self.queue.done(pod.uid)
             return
@@ -523,7 +539,7 @@ class Scheduler:
         def change(current: Pod) -> Pod:
             if current.spec.node_name:
                 return current
-            condition = Condition.model_construct(type="PodScheduled", status="False", reason=reason, message=message)
+            condition = _NOT_SCHEDULED.replaced(reason=reason, message=message)
             status = current.status.replaced(conditions=with_condition(current.status.conditions, condition))
             if nominated is not None:
                 status = status.replaced(nominated_node_name=nominated or None)

@@ -107,7 +107,8 @@ class BindingCycle:
 
     def _run(self, plugin: Any, method: str, cycle: Cycle, pod: PodView, node_name: str) -> Status | None:
         cycle.plugin = plugin.name
-        return failure(plugin, method, guarded(plugin, method, cycle, pod, node_name))
+        status = guarded(plugin, method, cycle, pod, node_name)
+        return None if status is None else failure(plugin, method, status)
 
 
 def failure(plugin: Any, method: str, status: Any) -> Status | None:

@@ -52,7 +52,6 @@ class Cycle:
         self,
         table: NodeTable,
         pod: PodView,
-        *,
         now: int,
         seed: int,
         attempt: int = 1,
@@ -81,15 +80,7 @@ class Cycle:
 
     def branch(self) -> Cycle:
         """A copy for a what-if: state that has a ``clone()`` is cloned, other state is shared and must not change."""
-        copy = Cycle(
-            self._table,
-            self._pod,
-            now=self.now,
-            seed=self._seed,
-            attempt=self.attempt,
-            incarnation=self.incarnation,
-            objects=self.objects,
-        )
+        copy = Cycle(self._table, self._pod, self.now, self._seed, self.attempt, self.incarnation, self.objects)
         copy.state = {k: value.clone() if hasattr(value, "clone") else value for k, value in self.state.items()}
         return copy
 
@@ -100,7 +91,11 @@ class Cycle:
 
     def node(self, name: str) -> NodeView:
         """The one row of node ``name``."""
-        return NodeView(self._table, np.array([self._table.index[name]], dtype=np.intp))
+        return NodeView(self._table, self._table.row(name))
+
+    def free_devices(self, node_name: str) -> list[int]:
+        """Free milli of each GPU device of a node: what ``node(name).devices.free`` says, for Reserve."""
+        return self._table.devices.free_on(self._table.index[node_name])
 
     @property
     def _stream(self) -> int:
@@ -231,7 +226,7 @@ def _refuse(cls: type, what: str, names: tuple[str, ...], why: str) -> None:
 _refuse(
     NodeLocalCycle,
     "cycle",
-    ("now", "cluster", "node", "objects", "random", "rng", "attempt", "incarnation"),
+    ("now", "cluster", "node", "free_devices", "objects", "random", "rng", "attempt", "incarnation"),
     "its results are kept and reused, so they may depend only on the node's row and the pod's signature",
 )
 _refuse(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -102,15 +103,7 @@ class Framework(BindingCycle):
 
     def new_cycle(self, pod: PodView, *, now: int = 0, attempt: int = 1, incarnation: int = 0) -> Cycle:
         """The cycle handed to plugins for one attempt to place ``pod``."""
-        return Cycle(
-            self.table,
-            pod,
-            now=now,
-            seed=self.seed,
-            attempt=attempt,
-            incarnation=incarnation,
-            objects=self.objects,
-        )
+        return Cycle(self.table, pod, now, self.seed, attempt, incarnation, self.objects)
 
     @judging
     def schedule(self, pod: PodView, cycle: Cycle | None = None, *, top: int = 0) -> Decision:
@@ -400,19 +393,19 @@ class Framework(BindingCycle):
         RunPostFilterPlugins). An ERROR status means that something went wrong.
         """
         plugins = self._at["postFilter"]
-        last: PostFilterResult | None = None
+        nominated: str | None = None
         reasons: list[str] = []
         rejected = self.rejected(cycle, pod) if plugins and self.table.n else None
         for plugin in plugins if rejected is not None else ():
             cycle.plugin = plugin.name
             answer = guarded(plugin, "post_filter", cycle, pod, rejected)
             result = answer if isinstance(answer, PostFilterResult) else PostFilterResult(answer)
-            if result.status is None or result.status.code is not Code.UNSCHEDULABLE:
+            status = result.status
+            if status is None or status.code is not Code.UNSCHEDULABLE or len(plugins) == 1:
                 return self._noted(decision, result)
-            reasons += result.status.reasons
+            reasons += status.reasons
             if result.nominated_node is not None:
-                last = result
-        nominated = last.nominated_node if last is not None else None
+                nominated = result.nominated_node
         return self._noted(decision, PostFilterResult(Status.unschedulable(*reasons), nominated))
 
     def _noted(self, decision: Decision, result: PostFilterResult) -> PostFilterResult:
@@ -428,30 +421,39 @@ class Framework(BindingCycle):
         failure = cycle.failure
         if failure is None:
             raise RuntimeError("PostFilter is for a cycle in which schedule found no node")
-        what_if = self.what_if(failure.entry, cycle, pod, failure.outcome)
-        memory = failure.entry.memory if what_if.is_local else None
+        return Rejected(
+            failure,
+            self.table,
+            self.verdicts,
+            what_if=partial(self.what_if, failure.entry, cycle, pod, failure.outcome),
+            memory=partial(self._memory_of, failure.entry, pod),
+            shared=self._shared_memory,
+            choose=partial(self._choose_row, cycle),
+            extenders=self._extenders,
+        )
+
+    def _memory_of(self, entry: SignatureEntry, pod: PodView, what_if: WhatIf) -> RowMemory:
+        memory = entry.memory if what_if.is_local else None
         if memory is None:
             memory = RowMemory(self.table, self.nominator)
-            failure.entry.memory = memory if what_if.is_local else None
+            entry.memory = memory if what_if.is_local else None
         own = self.table.index.get(self.nominator.node_of(pod.uid) or "")
         if own is not None:
             # A pod does not yield to itself: what others of its signature find on that node does not hold for it.
             memory.never(own)
-        ids = failure.verdict_ids(self.table.n, self.verdicts)
+        return memory
 
-        def shared(key: Hashable) -> RowMemory:
-            found = self._memories.get(key)
-            if found is None:
-                found = self._memories[key] = RowMemory(self.table, self.nominator)
-            self._memories.move_to_end(key)
-            if len(self._memories) > _MEMORIES:
-                self._memories.popitem(last=False)
-            return found
+    def _shared_memory(self, key: Hashable) -> RowMemory:
+        found = self._memories.get(key)
+        if found is None:
+            found = self._memories[key] = RowMemory(self.table, self.nominator)
+        self._memories.move_to_end(key)
+        if len(self._memories) > _MEMORIES:
+            self._memories.popitem(last=False)
+        return found
 
-        def choose(rows: IntArray) -> int:
-            return int(rows[self._tie(np.arange(len(rows)), rows, cycle)])
-
-        return Rejected(what_if, ids, memory, shared, choose, self._extenders)
+    def _choose_row(self, cycle: Cycle, rows: IntArray) -> int:
+        return int(rows[self._tie(np.arange(len(rows)), rows, cycle)])
 
     # -- the choice and its record --------------------------------------------------------------------------
 
@@ -519,8 +521,8 @@ class Framework(BindingCycle):
     def pre_enqueue(self, pod: PodView) -> Status | None:
         """What the first PreEnqueue plugin said that did not succeed, None if the pod may be queued."""
         for plugin in self._at["preEnqueue"]:
-            status = failure(plugin, "pre_enqueue", guarded(plugin, "pre_enqueue", pod))
-            if status is not None:
+            status = guarded(plugin, "pre_enqueue", pod)
+            if status is not None and (status := failure(plugin, "pre_enqueue", status)) is not None:
                 return status
         return None
 

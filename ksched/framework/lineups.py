@@ -22,46 +22,36 @@ class Lineups:
         self.count: Int64Array = np.zeros(n, dtype=np.int64)
         self.plain: BoolArray = np.ones(n, dtype=np.bool_)
         self.has_devices: BoolArray = np.zeros(n, dtype=np.bool_)
-        self.resources: Int64Array = np.zeros((n, 0, 0), dtype=np.int64)
-        self.nonzero: Int64Array = np.zeros((n, 0, 2), dtype=np.int64)
+        self.held: Int64Array = np.zeros((n, 0, 0), dtype=np.int64)
         self._table = table
 
     @property
     def width(self) -> int:
         """The length of the longest line so far."""
-        return int(self.nonzero.shape[1])
+        return int(self.held.shape[1])
 
     def set(self, row: int, pods: Sequence[PlacedPod]) -> None:
         """Line up ``pods`` of ``row``: the first is the first to be spared."""
         self.pods[row] = tuple(pods)
         self.count[row] = len(pods)
         held = [self._table.held_by(placed.pod) for placed in pods]
-        self._fit(len(pods))
-        self.resources[row] = 0
-        self.nonzero[row] = 0
-        for place, (resources, nonzero) in enumerate(held):
-            self.resources[row, place, : len(resources)] = resources
-            self.nonzero[row, place] = nonzero
+        self.held = padded(self.held, 1, len(pods))
+        self.held = padded(self.held, 2, len(self._table.held))
+        self.held[row] = 0
+        for place, of_pod in enumerate(held):
+            self.held[row, place, : len(of_pod)] = of_pod
         self.plain[row] = not any(placed.pod.host_ports for placed in pods)
         self.has_devices[row] = any(placed.devices for placed in pods)
 
-    def _fit(self, width: int) -> None:
-        width = max(width, self.width)
-        resources = len(self._table.resources)
-        if self.resources.shape[1:] != (width, resources):
-            self.resources = padded(self.resources, 1, width)
-            self.resources = padded(self.resources, 2, resources)
-            self.nonzero = padded(self.nonzero, 1, width)
-
     def hold(self, rows: IntArray, place: int, sign: int) -> None:
         """Put the pods at ``place`` in the line of distinct ``rows`` back (+1) or take them off (-1)."""
-        self._table.shift(rows, sign * self.resources[rows, place], sign * self.nonzero[rows, place])
+        self._table.shift(rows, sign * self.held[rows, place])
         for row in rows[self.has_devices[rows]].tolist():
             self._hold_devices(row, self.pods[row][place], sign)
 
     def evict_all(self, rows: IntArray) -> None:
         """Take every pod in the line of distinct ``rows`` off."""
-        self._table.shift(rows, -self.resources[rows].sum(axis=1), -self.nonzero[rows].sum(axis=1))
+        self._table.shift(rows, -self.held[rows].sum(axis=1))
         for row in rows[self.has_devices[rows]].tolist():
             for placed in self.pods[row]:
                 self._hold_devices(row, placed, -1)

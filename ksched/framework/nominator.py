@@ -37,7 +37,8 @@ class Nominator:
 
     def add(self, pod: PodView, node_name: str | None = None) -> None:
         """Nominate ``pod`` to ``node_name`` ("" for none any more), or to the node its status names (None)."""
-        self.remove(pod.uid)
+        if pod.uid in self._node_of:
+            self.remove(pod.uid)
         chosen = (pod.pod.status.nominated_node_name or "") if node_name is None else node_name
         if not chosen or not self._alive(pod):
             return

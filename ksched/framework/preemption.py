@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -117,35 +118,66 @@ class RowMemory:
 
 
 class Rejected:
-    """Why a pod fits on no node.
+    """Why a pod fits on no node, and the means to try what would help.
 
-    ``verdicts`` int32[n] holds the verdict id per row, ``NOT_ASKED`` where PreFilter left the node out. ``memory``
-    outlives the decision where findings about a row follow from that row and the pod's signature alone.
+    Mostly nothing would and little is asked, so whatever costs something is made when it is first asked for.
     """
 
     def __init__(
         self,
-        what_if: WhatIf,
-        verdict_ids: Int32Array,
-        memory: RowMemory,
+        failure: Failure,
+        table: NodeTable,
+        verdicts: Verdicts,
+        *,
+        what_if: Callable[[], WhatIf],
+        memory: Callable[[WhatIf], RowMemory],
         shared: Callable[[Hashable], RowMemory],
         choose: Callable[[IntArray], int],
         extenders: Extenders,
     ) -> None:
-        self.verdict_ids = verdict_ids
-        self.memory = memory
         self.choose = choose
         """Which of several equally good rows to take: the profile's way to break ties."""
         self.extenders = extenders
         """Who may have a say in which nodes are cleared of which pods."""
-        self._what_if = what_if
-        self._table = what_if.table
+        self._failure = failure
+        self._table = table
+        self._verdicts = verdicts
+        self._make_what_if = what_if
+        self._make_memory = memory
         self._shared = shared
+
+    @cached_property
+    def _what_if(self) -> WhatIf:
+        return self._make_what_if()
+
+    @cached_property
+    def memory(self) -> RowMemory:
+        """Outlives the decision where findings about a row follow from that row and the pod's signature alone."""
+        return self._make_memory(self._what_if)
+
+    @cached_property
+    def verdict_ids(self) -> Int32Array:
+        """The verdict id per row, int32[n]; ``NOT_ASKED`` where PreFilter left the node out."""
+        return self._failure.verdict_ids(self._table.n, self._verdicts)
 
     @property
     def rows(self) -> IntArray:
         """Rows where evicting pods might help, ascending: those rejected as Unschedulable."""
-        return np.flatnonzero(self._what_if.verdicts.resolvable()[self.verdict_ids])
+        return np.flatnonzero(self._verdicts.resolvable()[self.verdict_ids])
+
+    @property
+    def n(self) -> int:
+        """The number of nodes."""
+        return self._table.n
+
+    @property
+    def row_count(self) -> int:
+        """The number of ``rows``; mostly known without making them."""
+        evaluated = self._failure.evaluated
+        if evaluated is None or evaluated.rows is not None:
+            return len(self.rows)
+        resolvable = self._verdicts.resolvable()
+        return sum([count for verdict, count in evaluated.rejected.items() if resolvable[verdict]])
 
     def status(self, row: int) -> Status:
         """Why the node of ``row`` was rejected; nodes left out of the search count as unresolvable."""
@@ -154,7 +186,7 @@ class Rejected:
 
     def status_of(self, verdict: int) -> Status:
         """The status a verdict id stands for."""
-        return self._what_if.verdicts[verdict].status
+        return self._verdicts[verdict].status
 
     def row(self, node_name: str) -> int | None:
         """The row of a node, None if there is no such node."""
@@ -162,7 +194,7 @@ class Rejected:
 
     def name(self, row: int) -> str:
         """The name of a row's node."""
-        return self._what_if.name(row)
+        return self._table.nodes[row].metadata.name or ""
 
     def pods_on(self, row: int) -> Iterable[PlacedPod]:
         """Pods on a node in the order they came."""
@@ -235,14 +267,14 @@ class Rejected:
 @contextmanager
 def columns_restored(table: NodeTable, rows: IntArray, *, devices: bool) -> Iterator[None]:
     """What pods hold on ``rows`` is afterwards what it was before, as far as :meth:`NodeTable.shift` changes it."""
-    requested, nonzero = table.requested[:, rows], table.nonzero[:, rows]
-    held = table.devices.held(rows) if devices else None
+    held = table.held[:, rows]
+    devices_held = table.devices.held(rows) if devices else None
     try:
         yield
     finally:
-        table.shift(rows, (requested - table.requested[:, rows]).T, (nonzero - table.nonzero[:, rows]).T)
-        if held is not None:
-            table.devices.restore(rows, held)
+        table.shift(rows, (held - table.held[:, rows]).T)
+        if devices_held is not None:
+            table.devices.restore(rows, devices_held)
 
 
 _LEFT_OUT = Status(Code.UNSCHEDULABLE_AND_UNRESOLVABLE, ("node is filtered out by the prefilter result",))

@@ -10,6 +10,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
+from operator import itemgetter
 from typing import Any
 
 from ksched.framework.events import NODE, Action, ClusterEvent, EventToRegister
@@ -25,16 +27,39 @@ BACKOFF_FLUSH_PERIOD = SECOND
 """How often upstream looks for pods whose back-off has run out."""
 
 
-@dataclass(slots=True, eq=False)
-class QueuedPod:
-    """A pod in the queue: ``attempts`` made so far, ``queued_at`` of the last time it was added (ns)."""
+class Place(Enum):
+    """Where the queue has a pod."""
 
-    pod: PodView
-    queued_at: int
-    first_seen: int
-    attempts: int = 0
-    plugins: frozenset[str] = frozenset()
-    """Plugins that rejected it last time."""
+    ACTIVE = "active"
+    BACKOFF = "backoff"
+    UNSCHEDULABLE = "unschedulable"
+    GATED = "gated"
+    IN_FLIGHT = "in flight"
+    """Popped: an attempt to place it is under way."""
+
+
+_Order = tuple[Any, int]
+"""(key, sequence number) of a pod in a heap: no two are equal."""
+
+
+class QueuedPod:
+    """A pod in the queue: ``attempts`` made so far, ``queued_at`` of the last time it was added (ns).
+
+    ``plugins`` rejected it last time. ``place``, ``order`` and ``changed`` are the queue's own.
+    """
+
+    __slots__ = ("attempts", "changed", "first_seen", "order", "place", "plugins", "pod", "queued_at")
+
+    def __init__(self, pod: PodView, now: int) -> None:
+        self.pod = pod
+        self.queued_at = now
+        self.first_seen = now
+        self.attempts = 0
+        self.plugins: frozenset[str] = frozenset()
+        self.place: Place | None = None
+        self.order: _Order | None = None
+        self.changed = False
+        """Whether it changed since it was popped in a way that may help it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,65 +75,52 @@ class QueueOptions:
     queueing_hints: bool = True
 
 
-_Entry = tuple[Any, int, QueuedPod]
-"""(key, sequence, pod): no two have the same sequence, so the pods themselves are never compared."""
-
-
 class _Heap:
-    """A heap of pods with removal by uid; equal keys leave in the order they came.
+    """The pods of one place by key; equal keys leave in the order they came.
 
-    An entry that ``by_uid`` does not know (any more) is dead and dropped when it comes to the top.
+    A pod that is removed leaves its entry behind, which is dropped when it comes to the top.
     """
 
-    def __init__(self) -> None:
-        self.by_uid: dict[str, _Entry] = {}
-        self._heap: list[_Entry] = []
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.size = 0
+        self._entries: list[tuple[_Order, QueuedPod]] = []
         self._sequence = 0
 
     def push(self, key: Any, queued: QueuedPod) -> None:
-        self._sequence = sequence = self._sequence + 1
-        self.by_uid[queued.pod.uid] = entry = (key, sequence, queued)
-        heapq.heappush(self._heap, entry)
+        self._sequence += 1
+        queued.place = self.place
+        queued.order = order = (key, self._sequence)
+        self.size += 1
+        heapq.heappush(self._entries, (order, queued))
 
     def pop(self) -> QueuedPod:
-        self._drop_dead()
-        queued = heapq.heappop(self._heap)[2]
-        del self.by_uid[queued.pod.uid]
+        order, queued = heapq.heappop(self._entries)
+        while queued.order is not order:
+            order, queued = heapq.heappop(self._entries)
+        self.remove(queued)
         return queued
 
-    def peek_key(self) -> Any:
-        if not self.by_uid:
-            self._heap.clear()
-            return None
-        self._drop_dead()
-        return self._heap[0][0]
+    def first_key(self) -> Any:
+        entries = self._entries
+        while entries[0][1].order is not entries[0][0]:
+            heapq.heappop(entries)
+        return entries[0][0][0]
 
-    def remove(self, uid: str) -> QueuedPod | None:
-        entry = self.by_uid.pop(uid, None)
-        return entry[2] if entry is not None else None
+    def remove(self, queued: QueuedPod) -> None:
+        queued.place = queued.order = None
+        self.size -= 1
+        if not self.size:
+            self._entries.clear()
 
-    def get(self, uid: str) -> QueuedPod | None:
-        entry = self.by_uid.get(uid)
-        return entry[2] if entry is not None else None
-
-    def resort(self, uid: str, key: Any) -> None:
-        entry = self.by_uid[uid]
-        if entry[0] != key:
-            self.push(key, entry[2])
-
-    def _drop_dead(self) -> None:
-        heap = self._heap
-        while heap and not self._lives(heap[0]):
-            heapq.heappop(heap)
-
-    def _lives(self, entry: _Entry) -> bool:
-        return self.by_uid.get(entry[2].pod.uid) is entry
-
-    def __len__(self) -> int:
-        return len(self.by_uid)
+    def resort(self, queued: QueuedPod, key: Any) -> None:
+        assert queued.order is not None
+        if queued.order[0] != key:
+            self.size -= 1
+            self.push(key, queued)
 
     def pods(self) -> list[QueuedPod]:
-        return [entry[2] for entry in sorted(self._heap) if self._lives(entry)]
+        return [queued for order, queued in sorted(self._entries, key=itemgetter(0)) if queued.order is order]
 
 
 class SchedulingQueue:
@@ -130,12 +142,15 @@ class SchedulingQueue:
         self._pre_enqueue = pre_enqueue
         self._events = {plugin: _with_taint_updates(registered) for plugin, registered in (events or {}).items()}
         self._options = options or QueueOptions()
-        self._active = _Heap()
-        self._backoff = _Heap()
-        self._parked = _Pool()
-        self._gated = _Pool()
-        self._in_flight: dict[str, bool] = {}
-        """Popped pods, and whether one changed since in a way that may help it."""
+        self._pods: dict[str, QueuedPod] = {}
+        """Every pod that waits or is in flight, by uid."""
+        self._active = _Heap(Place.ACTIVE)
+        self._backoff = _Heap(Place.BACKOFF)
+        self._parked = _Pool(Place.UNSCHEDULABLE)
+        self._gated = _Pool(Place.GATED)
+        self._waiting_at: dict[Place | None, _Heap | _Pool] = {
+            where.place: where for where in (self._active, self._backoff, self._parked, self._gated)
+        }
         self._uninterested: dict[ClusterEvent, frozenset[str]] = {}
         self._cycle = 0
         self._move_cycle = -1
@@ -144,22 +159,28 @@ class SchedulingQueue:
 
     def add(self, pod: PodView, now: int) -> None:
         """A new pending pod: into the active queue, or aside if a PreEnqueue plugin holds it."""
-        self.delete(pod.uid)
-        self._activate(QueuedPod(pod, now, now))
+        uid = pod.uid
+        if uid in self._pods:
+            self.delete(uid)
+        queued = self._pods[uid] = QueuedPod(pod, now)
+        self._activate(queued)
 
     def pop(self) -> QueuedPod | None:
         """The next pod to schedule, None if the active queue is empty. Counts as an attempt."""
-        if not self._active.by_uid:
+        if not self._active.size:
             return None
         queued = self._active.pop()
         queued.attempts += 1
+        queued.changed = False
+        queued.place = Place.IN_FLIGHT
         self._cycle += 1
-        self._in_flight[queued.pod.uid] = False
         return queued
 
     def done(self, uid: str) -> None:
         """The popped pod needs the queue no more (bound, or deleted)."""
-        self._in_flight.pop(uid, None)
+        queued = self._pods.get(uid)
+        if queued is not None and queued.place is Place.IN_FLIGHT:
+            del self._pods[uid]
 
     def requeue(self, queued: QueuedPod, now: int, *, plugins: frozenset[str], cycle: int | None = None) -> None:
         """A popped pod could not be placed (upstream: AddUnschedulableIfNotPresent).
@@ -169,9 +190,11 @@ class SchedulingQueue:
         late for it.
         """
         uid = queued.pod.uid
-        changed = self._in_flight.pop(uid, False)
-        if self._holds(uid):
+        known = self._pods.get(uid)
+        if known is not None and known.place is not Place.IN_FLIGHT:
             return
+        changed = known is not None and known.changed
+        self._pods[uid] = queued
         queued.queued_at = now
         queued.plugins = plugins
         attempt_cycle = self._cycle if cycle is None else cycle
@@ -187,38 +210,32 @@ class SchedulingQueue:
 
     def update(self, pod: PodView, now: int, *, may_help: bool) -> None:
         """A pending pod changed; a parked one is retried if that ``may_help`` (its spec, labels or gates changed)."""
-        uid = pod.uid
-        for heap in (self._active, self._backoff):
-            held = heap.get(uid)
-            if held is not None:
-                held.pod = pod
-                if heap is self._active:
-                    heap.resort(uid, self._sort_key(pod, held.queued_at))
-                return
-        parked = self._parked.get(uid) or self._gated.get(uid)
-        if parked is None:
-            if uid not in self._in_flight:
-                self.add(pod, now)
-            elif may_help:
-                self._in_flight[uid] = True
+        queued = self._pods.get(pod.uid)
+        if queued is None:
+            self.add(pod, now)
             return
-        parked.pod = pod
-        if may_help:
-            self._take(uid)
-            self._retry(parked, now)
+        if queued.place is Place.IN_FLIGHT:
+            queued.changed = queued.changed or may_help
+            return
+        queued.pod = pod
+        if queued.place is Place.ACTIVE:
+            self._active.resort(queued, self._sort_key(pod, queued.queued_at))
+        elif queued.place is not Place.BACKOFF and may_help:
+            self._leave(queued)
+            self._retry(queued, now)
 
     def delete(self, uid: str) -> None:
         """A pending pod is gone."""
-        self._active.by_uid.pop(uid, None)
-        self._backoff.by_uid.pop(uid, None)
-        self._take(uid)
-        self._in_flight.pop(uid, None)
+        queued = self._pods.pop(uid, None)
+        if queued is not None and queued.place is not Place.IN_FLIGHT:
+            self._leave(queued)
 
     def activate(self, uids: Iterable[str]) -> None:
         """Move waiting pods straight to the active queue, whatever back-off remains (upstream: Activate)."""
         for uid in uids:
-            queued = self._backoff.remove(uid) or self._take(uid)
-            if queued is not None:
+            queued = self._pods.get(uid)
+            if queued is not None and queued.place not in (Place.ACTIVE, Place.IN_FLIGHT):
+                self._leave(queued)
                 self._activate(queued)
 
     # -- events and time ------------------------------------------------------------------------------------
@@ -230,12 +247,12 @@ class SchedulingQueue:
         *,
         old: Any = None,
         new: Any = None,
-        check: Callable[[PodView], bool] | None = None,
+        check: Callable[[PodView, Any], bool] | None = None,
     ) -> int:
         """An event: move the parked and gated pods it may help to the active or back-off queue; returns how many.
 
-        ``check`` says of a pod whether it is worth a thought at all (upstream: preCheck). Costs nothing while no pod
-        waits because of a plugin this event interests.
+        ``check(pod, new)`` says whether a pod is worth a thought at all (upstream: preCheck). Costs nothing while no
+        pod waits because of a plugin this event interests.
         """
         self._move_cycle = self._cycle
         if not (self._parked.by_uid or self._gated.by_uid):
@@ -243,32 +260,29 @@ class SchedulingQueue:
         moved = 0
         uninterested = self._uninterest(event)
         parked = self._parked.rejected_by_others_than(uninterested)
-        for uid, queued in [*parked, *self._gated.rejected_by_others_than(uninterested)]:
-            if (check is None or check(queued.pod)) and self._worth_retrying(queued, event, old, new):
-                self._take(uid)
+        for queued in [*parked, *self._gated.rejected_by_others_than(uninterested)]:
+            if (check is None or check(queued.pod, new)) and self._worth_retrying(queued, event, old, new):
+                self._leave(queued)
                 self._retry(queued, now)
                 moved += 1
         return moved
 
     def flush(self, now: int) -> None:
         """Do what time alone brings about: end back-offs, retry pods that were parked too long."""
-        while (ends := self._backoff.peek_key()) is not None and _next_look(ends, BACKOFF_FLUSH_PERIOD) <= now:
+        while self._backoff.size and _next_look(self._backoff.first_key(), BACKOFF_FLUSH_PERIOD) <= now:
             self._activate(self._backoff.pop())
-        while (oldest := self._parked.oldest()) is not None and _leaves_pool(oldest) <= now:
-            self._parked.take(oldest.pod.uid)
+        while self._parked.by_uid and _leaves_pool(oldest := self._parked.oldest()) <= now:
+            self._parked.remove(oldest)
             self._retry(oldest, now)
             self._move_cycle = self._cycle  # upstream does this as a move by an event of its own
 
     def next_wakeup(self) -> int | None:
         """When :meth:`flush` would next move a pod, in ns; None if nothing waits for time."""
-        times = []
-        ends = self._backoff.peek_key()
-        if ends is not None:
-            times.append(_next_look(ends, BACKOFF_FLUSH_PERIOD))
-        oldest = self._parked.oldest()
-        if oldest is not None:
-            times.append(_leaves_pool(oldest))
-        return min(times) if times else None
+        ends = _next_look(self._backoff.first_key(), BACKOFF_FLUSH_PERIOD) if self._backoff.size else None
+        leaves = _leaves_pool(self._parked.oldest()) if self._parked.by_uid else None
+        if ends is None or leaves is None:
+            return leaves if ends is None else ends
+        return min(ends, leaves)
 
     def _backoff_ends(self, queued: QueuedPod) -> int:
         """When the pod's back-off ends (ns): it doubles with each attempt (upstream: calculateBackoffDuration)."""
@@ -318,35 +332,24 @@ class SchedulingQueue:
             return
         self._active.push(self._sort_key(queued.pod, queued.queued_at), queued)
 
-    def _take(self, uid: str) -> QueuedPod | None:
-        for pool in (self._parked, self._gated):
-            if uid in pool.by_uid:
-                return pool.take(uid)
-        return None
-
-    def _holds(self, uid: str) -> bool:
-        waiting = self._active.get(uid) or self._backoff.get(uid) or self._parked.get(uid)
-        return waiting is not None or self._gated.get(uid) is not None
+    def _leave(self, queued: QueuedPod) -> None:
+        """Take a pod from where it waits."""
+        self._waiting_at[queued.place].remove(queued)
 
     # -- looking in -----------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
-        return len(self._active) + len(self._backoff) + len(self._parked) + len(self._gated)
+        return sum(queued.place is not Place.IN_FLIGHT for queued in self._pods.values())
 
     @property
     def has_active(self) -> bool:
         """Whether :meth:`pop` would return a pod."""
-        return bool(self._active.by_uid)
+        return self._active.size > 0
 
     def waiting(self) -> Iterator[tuple[str, QueuedPod]]:
         """Every pod that waits, next first, with where: active, backoff, unschedulable or gated."""
-        places = (
-            ("active", self._active.pods()),
-            ("backoff", self._backoff.pods()),
-            ("unschedulable", self._parked.pods()),
-            ("gated", self._gated.pods()),
-        )
-        return ((name, queued) for name, pods in places for queued in pods)
+        places = (self._active, self._backoff, self._parked, self._gated)
+        return ((where.place.value, queued) for where in places for queued in where.pods())
 
     def active(self) -> list[PodView]:
         """Pods in the active queue, next first."""
@@ -366,45 +369,41 @@ class SchedulingQueue:
 
 
 class _Pool:
-    """The unschedulable pool in the order pods were parked, indexed by the plugins that rejected them."""
+    """The pods of one place in the order they came, indexed by the plugins that rejected them."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: Place) -> None:
+        self.place = place
         self.by_uid: dict[str, QueuedPod] = {}
         self._by_plugin: dict[str, dict[str, QueuedPod]] = {}
 
     def put(self, queued: QueuedPod) -> None:
         uid = queued.pod.uid
+        queued.place = self.place
         self.by_uid[uid] = queued
         for plugin in queued.plugins:
             self._by_plugin.setdefault(plugin, {})[uid] = queued
 
-    def take(self, uid: str) -> QueuedPod | None:
-        queued = self.by_uid.pop(uid, None)
-        if queued is not None:
-            for plugin in queued.plugins:
-                del self._by_plugin[plugin][uid]
-        return queued
+    def remove(self, queued: QueuedPod) -> None:
+        uid = queued.pod.uid
+        queued.place = None
+        del self.by_uid[uid]
+        for plugin in queued.plugins:
+            del self._by_plugin[plugin][uid]
 
-    def rejected_by_others_than(self, plugins: frozenset[str]) -> list[tuple[str, QueuedPod]]:
+    def rejected_by_others_than(self, plugins: frozenset[str]) -> list[QueuedPod]:
         """Pods that some plugin not among ``plugins`` rejected, longest parked first."""
         wanted = [pods for plugin, pods in self._by_plugin.items() if pods and plugin not in plugins]
         if not wanted:
             return []
         if len(wanted) == 1:
-            return list(wanted[0].items())
-        return [(uid, queued) for uid, queued in self.by_uid.items() if any(uid in pods for pods in wanted)]
+            return list(wanted[0].values())
+        return [queued for uid, queued in self.by_uid.items() if any(uid in pods for pods in wanted)]
 
-    def get(self, uid: str) -> QueuedPod | None:
-        return self.by_uid.get(uid)
-
-    def oldest(self) -> QueuedPod | None:
-        return next(iter(self.by_uid.values())) if self.by_uid else None
+    def oldest(self) -> QueuedPod:
+        return next(iter(self.by_uid.values()))
 
     def pods(self) -> list[QueuedPod]:
         return list(self.by_uid.values())
-
-    def __len__(self) -> int:
-        return len(self.by_uid)
 
 
 def _with_taint_updates(registered: Iterable[EventToRegister]) -> tuple[EventToRegister, ...]:

@@ -63,7 +63,7 @@ class WhatIf:
                 settled[column.plugin.name] = column.codes
         return [(order, plugin, settled.get(plugin.name)) for order, plugin in self.filters]
 
-    @property
+    @cached_property
     def is_local(self) -> bool:
         """Whether all filters are node-local: then a row's verdict depends on that row alone."""
         return all(getattr(plugin, "node_local", False) for _, plugin in self.filters)
@@ -99,11 +99,10 @@ class WhatIf:
         if not self.is_local:
             return np.array([NodeTrial(self, row).with_nominated() for row in rows.tolist()], dtype=np.int32)
         if not any(pod.host_ports or pod.gpu for added in pods for pod in added):
-            held = [self.table.held_by_all(added) for added in pods]
-            resources, nonzero = (np.array(parts) for parts in zip(*held, strict=True))
-            self.table.shift(rows, resources, nonzero)
+            held = self.table.held_by_all(pods)
+            self.table.shift(rows, held)
             ids = self._filter(rows)
-            self.table.shift(rows, -resources, -nonzero)
+            self.table.shift(rows, -held)
             if not self.reads & COUNTED:
                 return ids
         with self.table.fork(quiet=True):

@@ -107,28 +107,37 @@ class DeviceColumns:
 
     def reset(self, row: int) -> None:
         """All devices of ``row`` wholly free, and nobody on them."""
-        count = self.count[row]
+        count = self.count.item(row)
         self._free[:count, row] = WHOLE
         self._free[count:, row] = NO_DEVICE
         self._holders[:, row] = 0
-        self._free_changed(row)
+        self._free_changed(row, [WHOLE] * count)
 
-    def _free_changed(self, row: int) -> None:
-        free = self._free[: self.count[row], row].tolist()
-        self._room[:, row] = (sum(free), max(free), free.count(WHOLE)) if free else 0
+    def _free_changed(self, row: int, free: list[int]) -> None:
+        room = self._room
+        room[TOTAL, row], room[WHOLLY_FREE, row] = sum(free), free.count(WHOLE)
+        room[LARGEST, row] = max(free) if free else 0
         self._states.pop(row, None)
 
     def hold(self, row: int, request: GpuRequest | None, devices: tuple[int, ...], sign: int) -> None:
         """A pod on ``row`` takes (sign +1) or gives back (-1) its share of each of ``devices``."""
         if request is None or not devices:
             return
-        count = self.count[row]
-        taken = [device for device in devices if device < count]
-        for device in taken:
-            self._free[device, row] -= sign * request.milli
+        free = self.free_on(row)
+        taken = 0
+        for device in devices:
+            if device < len(free):
+                taken += 1
+                free[device] -= sign * request.milli
+                self._free[device, row] = free[device]
         if taken:
-            self._holders[len(taken) if request.milli == WHOLE else 0, row] += sign
-        self._free_changed(row)
+            self._holders[taken if request.milli == WHOLE else 0, row] += sign
+        self._free_changed(row, free)
+
+    def free_on(self, row: int) -> list[int]:
+        """Free milli of each device of one row."""
+        free: list[int] = self._free[: self.count.item(row), row].tolist()
+        return free
 
     def held(self, rows: IntArray) -> tuple[Int64Array, Int32Array, Int64Array]:
         """What is held on ``rows``, for :meth:`restore`."""
@@ -147,14 +156,12 @@ class DeviceColumns:
 
     def _state(self, row: int) -> DeviceState:
         model = self.models.values[self.model_ids[row]]
-        free = self._free[: self.count[row], row].tolist()
-        found = self._states[row] = device_state(model, free)
+        found = self._states[row] = device_state(model, self.free_on(row))
         return found
 
     def fullest_with_room(self, row: int, request: GpuRequest) -> tuple[int, ...]:
         """``request.count`` devices of ``row`` with ``request.milli`` free each, least free first; () if too few."""
-        free = self._free[: self.count[row], row]
-        fitting = [(int(free[device]), device) for device in np.flatnonzero(free >= request.milli).tolist()]
+        fitting = [(free, device) for device, free in enumerate(self.free_on(row)) if free >= request.milli]
         if len(fitting) < request.count:
             return ()
         return tuple(device for _, device in sorted(fitting)[: request.count])

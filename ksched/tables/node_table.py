@@ -25,9 +25,10 @@ from ksched.tables.fork import Fork
 from ksched.tables.images import ImageColumns
 from ksched.tables.interning import Interner
 from ksched.tables.label_columns import LabelColumns
+from ksched.tables.memo import Memo
 from ksched.tables.namespaces import Namespaces
 from ksched.tables.pod_counts import CountColumn, PodCounts, PodSelector, SelectorColumn
-from ksched.tables.pod_view import PodView
+from ksched.tables.pod_view import PodView, SpecInfo
 from ksched.tables.ports import PortColumns
 from ksched.tables.taints import TaintColumn
 from ksched.tables.volumes import VolumeColumns
@@ -47,7 +48,9 @@ ALL_GROUPS = NODE | USAGE | IMAGES
 
 _FIXED_RESOURCES = (PODS, CPU, MEMORY, EPHEMERAL_STORAGE)
 """What nearly every pod needs comes first and together: neighbours are read without a copy."""
-_POD_SLOTS = _FIXED_RESOURCES.index(PODS)
+_NONZERO = 2
+"""Rows of ``held`` before those of the resources."""
+_POD_SLOTS = _NONZERO + _FIXED_RESOURCES.index(PODS)
 
 
 class PlacedPod(NamedTuple):
@@ -58,7 +61,12 @@ class PlacedPod(NamedTuple):
 
 
 class NodeTable:
-    """Columns over nodes. ``n`` rows; resources as int64 (cpu millicores, memory and storage bytes, else units)."""
+    """Columns over nodes. ``n`` rows; resources as int64 (cpu millicores, memory and storage bytes, else units).
+
+    ``allocatable`` and ``requested`` int64[resources, capacity] are resource-major; ``nonzero`` int64[2, capacity] is
+    the cpu and memory requested with upstream's scoring defaults. What pods hold is one array, ``held``: ``nonzero``
+    and ``requested`` one above the other.
+    """
 
     def __init__(self) -> None:
         capacity = 16
@@ -84,6 +92,7 @@ class NodeTable:
         self.counts = PodCounts(capacity, self.index, self.namespaces)
         self.unschedulable: BoolArray = np.zeros(capacity, dtype=np.bool_)
         self._capacity = capacity
+        self._every_row: IntArray = readonly(np.arange(capacity))
         self._names: tuple[int, StrArray] = (-1, np.array([], dtype=np.str_))
         self._name_ranks: tuple[int, IntArray] = (-1, np.array([], dtype=np.intp))
         self._domains: tuple[int, dict[str, Domains]] = (-1, {})
@@ -91,19 +100,17 @@ class NodeTable:
         self._node_of: dict[str, str] = {}
         self._fork: Fork | None = None
         self._set_allocatable(np.zeros((len(_FIXED_RESOURCES), capacity), dtype=np.int64))
-        self._set_requested(np.zeros((len(_FIXED_RESOURCES), capacity), dtype=np.int64))
-        self._set_nonzero(np.zeros((2, capacity), dtype=np.int64))
+        self._set_held(np.zeros((_NONZERO + len(_FIXED_RESOURCES), capacity), dtype=np.int64))
+        self._held_by: Memo[SpecInfo, Int64Array] = Memo()
 
     # -- arrays behind views --------------------------------------------------------------------------------
 
     def _set_allocatable(self, array: Int64Array) -> None:
         self._allocatable, self.allocatable = array, readonly(array)
 
-    def _set_requested(self, array: Int64Array) -> None:
-        self._requested, self.requested = array, readonly(array)
-
-    def _set_nonzero(self, array: Int64Array) -> None:
-        self._nonzero, self.nonzero = array, readonly(array)
+    def _set_held(self, array: Int64Array) -> None:
+        self._held, self.held = array, readonly(array)
+        self.nonzero, self.requested = self.held[:_NONZERO], self.held[_NONZERO:]
 
     def resource_row(self, resource: str) -> int:
         """Index of ``resource`` in the resource-major arrays; a row of zeros is made for one never seen."""
@@ -113,7 +120,7 @@ class NodeTable:
         row = self.resources.id(resource)
         empty = np.zeros((1, self._capacity), dtype=np.int64)
         self._set_allocatable(np.concatenate([self._allocatable, empty]))
-        self._set_requested(np.concatenate([self._requested, empty]))
+        self._set_held(np.concatenate([self._held, empty]))
         return row
 
     def resource_rows(self, resources: tuple[str, ...]) -> IntArray | slice | None:
@@ -130,6 +137,11 @@ class NodeTable:
             found = slice(rows[0], rows[-1] + 1) if neighbours else np.array(rows, dtype=np.intp)
             self._resource_rows[resources] = found
         return found
+
+    def row(self, node_name: str) -> IntArray:
+        """The row of a node as an array, intp[1]; KeyError where there is no such node."""
+        row = self.index[node_name]
+        return self._every_row[row : row + 1]
 
     def names(self) -> StrArray:
         """Node names, U[n], in row order."""
@@ -202,7 +214,7 @@ class NodeTable:
         self.images.remove(row)
         del self.nodes[row]
         count = self.n
-        for array in (self._allocatable, self._requested, self._nonzero):
+        for array in (self._allocatable, self._held):
             array[:, row : count - 1] = array[:, row + 1 : count]
             array[:, count - 1] = 0
         self.unschedulable[row : count - 1] = self.unschedulable[row + 1 : count]
@@ -249,8 +261,7 @@ class NodeTable:
 
     def _grow(self, capacity: int) -> None:
         self._set_allocatable(grown(self._allocatable, capacity))
-        self._set_requested(grown(self._requested, capacity))
-        self._set_nonzero(grown(self._nonzero, capacity))
+        self._set_held(grown(self._held, capacity))
         self.taints.grow(capacity)
         self.unschedulable = grown(self.unschedulable, capacity)
         self.labels.grow(capacity)
@@ -258,6 +269,7 @@ class NodeTable:
         self.devices.grow(capacity)
         self.counts.grow(capacity)
         self._capacity = capacity
+        self._every_row = readonly(np.arange(capacity))
 
     # -- pods -----------------------------------------------------------------------------------------------
 
@@ -277,7 +289,10 @@ class NodeTable:
         if self._fork is not None:
             self._fork.before(node_name)
         self._node_of[uid] = node_name
-        self._pods.setdefault(node_name, {})[uid] = placed
+        on_node = self._pods.get(node_name)
+        if on_node is None:
+            on_node = self._pods[node_name] = {}
+        on_node[uid] = placed
         if row is not None:
             self._hold(row, placed, 1)
             self._usage_changed(row)
@@ -344,13 +359,13 @@ class NodeTable:
     def _hold(self, row: int, placed: PlacedPod, sign: int) -> None:
         pod = placed.pod
         info = pod.info
-        for resource, value in info.requests.items():
-            resource_row = self.resource_row(resource)
-            self._requested[resource_row, row] += sign * value
-        self._requested[_POD_SLOTS, row] += sign
+        held = self.held_by(pod)
+        column = self._held[: len(held), row]
+        if sign > 0:
+            column += held
+        else:
+            column -= held
         self.priorities[info.priority] = self.priorities.get(info.priority, 0) + sign
-        self._nonzero[0, row] += sign * info.held_nonzero[CPU]
-        self._nonzero[1, row] += sign * info.held_nonzero[MEMORY]
         if info.host_ports:
             self.ports.hold(row, info.host_ports, sign)
         if info.volumes:
@@ -399,32 +414,33 @@ class NodeTable:
 
     # -- what-if --------------------------------------------------------------------------------------------
 
-    def shift(self, rows: IntArray, resources: Int64Array, nonzero: Int64Array) -> None:
-        """Add to what distinct ``rows`` hold: int64[k, resources] in the order of ``resources``, int64[k, 2].
+    def shift(self, rows: IntArray, held: Int64Array) -> None:
+        """Add ``held`` int64[k, h], in the order of the first h rows of the table's, to what distinct ``rows`` hold.
 
         For dry runs over many rows, which put everything back: only these columns change, and nobody is told.
         """
-        self._requested[: resources.shape[1], rows] += resources.T
-        self._nonzero[:, rows] += nonzero.T
+        self._held[: held.shape[1], rows] += held.T
 
-    def held_by(self, pod: PodView) -> tuple[list[int], list[int]]:
-        """What a pod holds on a node, in the form :meth:`shift` takes: by resource, and as ``nonzero`` counts it."""
+    def held_by(self, pod: PodView) -> Int64Array:
+        """What a pod adds to the first rows of ``held`` where it runs, int64[h]; must not be written to."""
         info = pod.info
-        held = [0] * len(self.resources)
-        for resource, amount_ in info.requests.items():
-            row = self.resource_row(resource)
-            held += [0] * (row + 1 - len(held))
-            held[row] = amount_
-        held[_POD_SLOTS] += 1
-        return held, [info.held_nonzero[CPU], info.held_nonzero[MEMORY]]
+        held = self._held_by.get(info)
+        if held is None:
+            rows = {_NONZERO + self.resource_row(resource): value for resource, value in info.requests.items()}
+            held = self._held_by[info] = np.zeros(max([_POD_SLOTS, *rows]) + 1, dtype=np.int64)
+            held[:_NONZERO] = info.held_nonzero[CPU], info.held_nonzero[MEMORY]
+            held[list(rows)] = list(rows.values())
+            held[_POD_SLOTS] += 1
+        return held
 
-    def held_by_all(self, pods: Iterable[PodView]) -> tuple[Int64Array, Int64Array]:
-        """What several pods hold together."""
-        each = [self.held_by(pod) for pod in pods]
-        resources = np.zeros(len(self.resources), dtype=np.int64)
-        for held, _ in each:
-            resources[: len(held)] += held
-        return resources, np.array([nonzero for _, nonzero in each], dtype=np.int64).sum(axis=0)
+    def held_by_all(self, groups: Iterable[Iterable[PodView]]) -> Int64Array:
+        """What the pods of each group hold together, in the form :meth:`shift` takes."""
+        each = [[self.held_by(pod) for pod in pods] for pods in groups]
+        together = np.zeros((len(each), len(self._held)), dtype=np.int64)
+        for total, held_by_group in zip(together, each, strict=True):
+            for held in held_by_group:
+                total[: len(held)] += held
+        return together
 
     def fork(self, *, quiet: bool = False) -> Fork:
         """Start a what-if: what pods do from now on can be undone with ``revert()`` or kept with ``commit()``.

@@ -37,8 +37,8 @@ class SpecInfo:
     """Everything schedulers read that follows from a PodSpec alone. Compared and hashed by identity.
 
     ``requests`` is the effective request (cpu in millicores, memory and storage in bytes, the rest in units),
-    ``nonzero_requests`` the cpu and memory with upstream's scoring defaults for an incoming pod,
-    ``held`` and ``held_nonzero`` what the pod adds to a node it is on (the latter without sidecars, as upstream).
+    ``nonzero_requests`` the cpu and memory with upstream's scoring defaults for an incoming pod, ``held_nonzero`` the
+    same for a pod on a node (without sidecars, as upstream).
     """
 
     spec: PodSpec
@@ -72,17 +72,19 @@ class PodView:
     ``workload`` (pairing id), ``index`` (completion index) and the whole ``pod``.
     """
 
-    __slots__ = ("_label_key", "index", "info", "key", "pod", "workload")
+    __slots__ = ("_label_key", "index", "info", "key", "pod", "uid", "workload")
 
     def __init__(self, pod: Pod, info: SpecInfo | None = None) -> None:
         self.pod = pod
         self.info = info if info is not None else compile_spec(pod.spec)
         meta = pod.metadata
         self.key = f"{meta.namespace or 'default'}/{meta.name}"
+        self.uid: str = meta.uid or self.key
+        """The key itself where no api-server gave one."""
         annotations = meta.annotations
         self.workload: str = annotations.get(WORKLOAD_ANNOTATION) or self.key
-        index = annotations.get(COMPLETION_INDEX, "")
-        self.index: int = int(index) if index.isdecimal() else 0
+        index = annotations.get(COMPLETION_INDEX)
+        self.index: int = int(index) if index and index.isdecimal() else 0
         self._label_key: tuple[tuple[str, str], ...] | None = None
 
     def renewed(self, pod: Pod) -> PodView:
@@ -96,11 +98,6 @@ class PodView:
     def name(self) -> str:
         """The pod's name."""
         return self.pod.metadata.name or ""
-
-    @property
-    def uid(self) -> str:
-        """The pod's uid; the key itself where no api-server gave one."""
-        return self.pod.metadata.uid or self.key
 
     @property
     def namespace(self) -> str:

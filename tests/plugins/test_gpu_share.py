@@ -78,6 +78,15 @@ def test_a_share_goes_where_the_arguments_say(selection: str, chosen: int) -> No
     assert cycle.devices == (chosen,)
 
 
+def test_a_cycle_tells_the_free_devices_of_a_node_as_a_view_of_it_does() -> None:
+    nodes = [make_node("m", gpus=4), make_node("n", gpus=2), make_node("o")]
+    table = make_table(nodes, holders((600, "1")))  # type: ignore[arg-type]
+    cycle = Cycle(table, PodView(make_pod()), now=0, seed=0)
+    for name, free in (("m", [1000] * 4), ("n", [1000, 400]), ("o", [])):
+        assert cycle.free_devices(name) == free
+        assert cycle.node(name).devices.free[0].tolist() == free + [-1] * (4 - len(free))
+
+
 def test_devices_a_policy_chose_are_left_alone() -> None:
     table = make_table([make_node("n", gpus=3)])
     pod = PodView(make_pod(gpu_milli=300))

@@ -68,10 +68,11 @@ class GpuShare:
 
         The framework counts them and writes them into the binding's annotation.
         """
-        if pod.gpu is None or cycle.devices is not None:
+        wanted = pod.gpu
+        if wanted is None or cycle.devices is not None:
             return None
-        free = cycle.node(node_name).devices.free[0].tolist()
-        devices = choose_devices(free, pod.gpu, _POINTS[self._selection](free))
+        free = cycle.free_devices(node_name)
+        devices = choose_devices(free, wanted, _POINTS[self._selection](free))
         if devices is None:
             return Status.unschedulable(REASON)
         cycle.devices = devices

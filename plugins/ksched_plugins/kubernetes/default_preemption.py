@@ -6,7 +6,6 @@ pkg/scheduler/framework/preemption/preemption.go (which node).
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -226,12 +225,12 @@ class DefaultPreemption:
             return PostFilterResult(Status.unschedulable(f"preemption: {ineligible}"))
         if not rejected.lower_priority_anywhere(pod.priority):
             # By far the commonest case where all pods are equal, and no node need be looked at to know it.
-            n, helpful = len(rejected.verdict_ids), len(rejected.rows)
+            n, helpful = rejected.n, rejected.row_count
             message = _message(n, ((_NO_VICTIMS, helpful), (_NOT_HELPFUL, n - helpful)))
             return PostFilterResult(Status.unschedulable(f"preemption: {message}"), nominated_node="")
         search = self._search(cycle, pod, rejected)
         if not len(search.candidates):
-            message = search.message(len(rejected.verdict_ids))
+            message = search.message(rejected.n)
             return PostFilterResult(Status.unschedulable(f"preemption: {message}"), nominated_node="")
         if rejected.extenders.preempting(pod):
             return _with_extenders(pod, rejected, search)
@@ -246,7 +245,7 @@ class DefaultPreemption:
         search = self._search(cycle, pod, rejected)
         found = search.findings
         best, decided_by = search.best() if len(search.candidates) else (search.candidates, 0)
-        hopeless = np.setdiff1d(np.arange(len(rejected.verdict_ids)), search.rows)
+        hopeless = np.setdiff1d(np.arange(rejected.n), search.rows)
         statuses = [(row, found.status(row)) for row in search.failures().tolist()]
         return Analysis(
             rows=tuple(search.rows.tolist()),
@@ -297,10 +296,11 @@ class DefaultPreemption:
 
 def _message(n: int, counted: Iterable[tuple[Status, int]]) -> str:
     """Why none of ``n`` nodes is a candidate, counted by reason (upstream: framework.FitError)."""
-    counts: Counter[str] = Counter()
+    counts: dict[str, int] = {}
     for status, count in counted:
-        counts.update(dict.fromkeys(status.reasons, count))
-    reasons = ", ".join(sorted(f"{count} {reason}" for reason, count in counts.items() if count))
+        for reason in status.reasons:
+            counts[reason] = counts.get(reason, 0) + count
+    reasons = ", ".join(sorted([f"{count} {reason}" for reason, count in counts.items() if count]))
     return f"0/{n} nodes are available" + (f": {reasons}." if reasons else ".")
 
 
@@ -325,7 +325,7 @@ def _with_extenders(pod: PodView, rejected: Rejected, search: _Search) -> PostFi
         return PostFilterResult(Status.error(f"preemption: {error}"))
     if not left:
         return PostFilterResult(Status.unschedulable("preemption: no candidate node for preemption"))
-    findings = _Findings(len(rejected.verdict_ids))
+    findings = _Findings(rejected.n)
     victims = {row: left[name] for name in left if (row := rejected.row(name)) is not None}
     for row, named in victims.items():
         findings.revise(row, named)

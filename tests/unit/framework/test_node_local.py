@@ -15,6 +15,7 @@ FORBIDDEN = [
     ("the clock", lambda cycle, pod: cycle.now, "cycle.now"),
     ("the cluster", lambda cycle, pod: cycle.cluster, "cycle.cluster"),
     ("another node", lambda cycle, pod: cycle.node("a"), "cycle.node"),
+    ("another node's devices", lambda cycle, pod: cycle.free_devices("a"), "cycle.free_devices"),
     ("chance", lambda cycle, pod: cycle.random(), "cycle.random"),
     ("a generator", lambda cycle, pod: cycle.rng, "cycle.rng"),
     ("the attempt", lambda cycle, pod: cycle.attempt, "cycle.attempt"),

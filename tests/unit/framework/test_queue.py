@@ -171,6 +171,24 @@ def test_events_move_parked_pods(sentence: str, plugins: list, event: ClusterEve
     assert where(q) == {"p": place}
 
 
+def test_only_pods_that_wait_for_the_event_are_checked_and_those_that_fail_the_check_stay() -> None:
+    q = queue()
+    asked = []
+
+    def check(pod: PodView, new: str) -> bool:
+        asked.append((pod.name, new))
+        return pod.name == "b"
+
+    for name in "abc":
+        q.add(pod(name), 0)
+    assert q.move(NODE_ADD, 0, new="x", check=check) == 0
+    for plugin in ("Fit", "Fit", "Deaf"):
+        fail(q, 0, plugin)
+    assert q.move(NODE_ADD, 1, new="y", check=check) == 1
+    assert asked == [("a", "y"), ("b", "y")]
+    assert where(q) == {"a": "unschedulable", "b": "backoff", "c": "unschedulable"}
+
+
 def test_a_pod_whose_back_off_is_over_goes_straight_to_the_active_queue() -> None:
     q = queue()
     q.add(pod("p"), 0)
@@ -385,6 +403,40 @@ def test_a_pod_requeued_while_already_waiting_is_there_once() -> None:
     q.requeue(queued, 2, plugins=frozenset({"Fit"}))
     assert where(q) == {"p": "active"}
     assert len(q) == 1
+
+
+def test_a_pod_in_flight_is_not_among_those_that_wait() -> None:
+    q = queue()
+    q.add(pod("p"), 0)
+    q.pop()
+    assert (len(q), where(q), q.has_active, q.next_wakeup()) == (0, {}, False, None)
+    q.activate(["default/p"])
+    assert where(q) == {}
+
+
+def test_a_pod_deleted_in_flight_is_new_when_it_is_added_again() -> None:
+    q = queue()
+    q.add(pod("p"), 0)
+    first = q.pop()
+    q.delete("default/p")
+    q.add(pod("p"), 1)
+    q.done("default/p")
+    assert where(q) == {"p": "active"}, "done is for the one in flight"
+    again = q.pop()
+    assert again is not first
+    assert again.attempts == 1
+
+
+def test_a_pod_that_left_the_queue_and_came_back_leaves_it_once() -> None:
+    q = queue()
+    for name in "ab":
+        q.add(pod(name), 0)
+    for now in (1, 2, 3):
+        q.delete("default/a")
+        q.add(pod("a"), now)
+    q.update(pod("a", priority=1), 4, may_help=True)
+    assert names(q.active()) == ["a", "b"]
+    assert drain(q) == ["a", "b"]
 
 
 def test_activation_moves_waiting_pods_at_once_and_keeps_their_age() -> None:

@@ -46,6 +46,8 @@ def tried(framework: Framework, pod: PodView, attempt: int) -> tuple[Any, ...]:
     shown = (decision.outcome, decision.node, decision.score, decision.feasible, decision.rejections, decision.plugins)
     if decision.outcome is Outcome.SCHEDULED or not framework.table.n:
         return shown
+    rejected = framework.rejected(cycle, pod)
+    assert rejected.row_count == len(rejected.rows)
     result = framework.post_filter(cycle, pod, decision)
     return (*shown, result, decision.message())
 
@@ -180,6 +182,22 @@ def test_a_pod_whose_status_changed_keeps_its_place_and_what_it_holds() -> None:
     assert [placed.pod.name for placed in table.pods_on("n0")] == ["low0", "low1"]
     assert next(iter(table.pods_on("n0"))).pod.pod is renewed
     assert (table.requested == before).all()
+
+
+def test_how_many_nodes_evictions_might_help_is_known_without_looking_at_them() -> None:
+    table = full_table()
+    table.add_node(make_node("cordoned", unschedulable=True))
+    framework = Framework(PROFILE, table, tie_break=TieBreak.NAME)
+    for fields, count in (
+        ({"cpu": 3, "priority": 9}, table.n - 1),
+        ({"cpu": 3, "node_selector": {"disk": "ssd"}}, 0),
+    ):
+        pod = PodView(make_pod("new", **fields))
+        cycle = framework.new_cycle(pod)
+        framework.schedule(pod, cycle)
+        rejected = framework.rejected(cycle, pod)
+        assert rejected.row_count == len(rejected.rows) == count
+        assert rejected.n == table.n
 
 
 def test_post_filter_is_refused_where_a_node_was_found() -> None:

@@ -147,6 +147,18 @@ def test_tables_grow() -> None:
     assert nodes.per_taints(lambda taints: taints[0].key, object).tolist() == [f"t{i}" for i in range(70)]
 
 
+def test_what_pods_hold_is_what_adding_them_changes() -> None:
+    table = table_of(make_node("a"), make_node("b"))
+    small, large = pod("s", cpu="250m"), pod("l", memory="1Gi", requests={"example.com/new": 3})
+    before = table.held.copy()
+    groups = table.held_by_all([[small, large], []])
+    for each in (small, large):
+        table.add_pod(each, "a")
+    table.shift(np.array([0, 1]), -groups)
+    assert (table.held[: len(before)] == before).all()
+    assert not table.held[len(before) :].any()
+
+
 LIFECYCLE = [
     ("a pod seen before its node is counted when the node appears", "pod node"),
     ("a node removed and added again has its pods again", "node pod remove node"),
