@@ -21,6 +21,7 @@ from ksched.experiments.replay_options import make_replay
 from ksched.experiments.run_spec import Progress, RunOutput, RunSpec
 from ksched.experiments.samples import Shape
 from ksched.framework import SchedulerConfiguration
+from ksched.framework.invoke import judging
 from ksched.framework.metering import Meter
 from ksched.objects.gpu import allowed_models
 from ksched.tables import ExpectedPod, compile_spec
@@ -42,8 +43,9 @@ def _simulate(spec: RunSpec, progress: Progress, profile_plugins: bool) -> RunOu
     meters = [Meter(framework) for framework in simulation.scheduler.frameworks.values()] if profile_plugins else []
     for meter in meters:
         simulation.scheduler.on_decision.append(meter.decided)
-    while simulation.step():
-        pass
+    with judging:
+        while simulation.step():
+            pass
     timing = {"plugins": [row for meter in meters for row in meter.rows()]} if meters else {}
     output = simulation.output(timing)
     simulation.cluster.close()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +18,40 @@ from ksched.tables import PodView
 from ksched.tables.arrays import BoolArray
 
 Raw = npt.NDArray[Any]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-judging = np.errstate(divide="ignore", invalid="ignore")
-"""Decorates what asks plugins about nodes.
+class _Judging:
+    """Decorates what asks plugins about nodes, and may be entered (``with``) around many such calls.
 
-A node without the resource divides by zero; what that gives is judged when the scores are, not warned about.
-"""
+    A node without the resource divides by zero; what that gives is judged when the scores are, not warned about.
+    Telling numpy so takes longer than asking some plugins, so inside a ``with`` it is not told again.
+    """
+
+    def __init__(self) -> None:
+        self._entered: list[np.errstate] = []
+
+    def __enter__(self) -> None:
+        state = np.errstate(divide="ignore", invalid="ignore")
+        state.__enter__()
+        self._entered.append(state)
+
+    def __exit__(self, *error: object) -> None:
+        self._entered.pop().__exit__(None, None, None)
+
+    def __call__(self, method: Callable[P, T]) -> Callable[P, T]:
+        @wraps(method)
+        def judged(*args: P.args, **kwargs: P.kwargs) -> T:
+            if self._entered:
+                return method(*args, **kwargs)
+            with self:
+                return method(*args, **kwargs)
+
+        return judged
+
+
+judging = _Judging()
 
 
 def guarded(plugin: Any, method: str, *args: Any) -> Any:

@@ -59,16 +59,10 @@ class MinMaxNormalizer:
         low, high = inputs
         if low == high:
             return np.zeros_like(raw)
-        with np.errstate(invalid="ignore"):
-            return _scaled(raw - low, high - low)
+        return _scaled(raw - low, high - low)
 
 
 def _scaled(raw: Raw, highest: Any) -> Raw:
-    """``raw`` as a share of ``highest`` in 0..100; what is not finite is judged afterwards, without a warning here."""
-    scaled: Raw
-    if raw.dtype.kind == "f":
-        with np.errstate(invalid="ignore"):
-            scaled = MAX_NODE_SCORE * (raw / highest)  # in this order the highest is exactly 100
-    else:
-        scaled = MAX_NODE_SCORE * raw // highest
-    return scaled
+    """``raw`` as a share of ``highest`` in 0..100; what is not finite is judged afterwards."""
+    scaled: Raw = MAX_NODE_SCORE * (raw / highest) if raw.dtype.kind == "f" else MAX_NODE_SCORE * raw // highest
+    return scaled  # floats in this order: the highest is exactly 100
