@@ -51,14 +51,15 @@ class DaskCluster:
                 hint="start one with 'dask scheduler' and workers with 'dask worker HOST:PORT --nthreads 1'",
             ) from error
         self._futures: dict[Any, str] = {}
+        self._group = ""
         self._ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._progress: queue.SimpleQueue[tuple[str, int, int]] = queue.SimpleQueue()
         self._topic = f"ksched-{uuid.uuid4()}"
         self._client.subscribe_topic(self._topic, lambda event: self._progress.put(event[1]))
 
-    def room(self) -> int:
-        """Two runs for every worker there is now."""
-        return max(0, _IN_FLIGHT_PER_WORKER * len(self._workers()) - len(self._futures))
+    def room(self) -> list[str]:
+        """Two runs for every worker there is now. Which worker gets a run is the scheduler's choice."""
+        return [self._group] * (_IN_FLIGHT_PER_WORKER * len(self._workers()) - len(self._futures))
 
     def _workers(self) -> dict[str, int]:
         try:
@@ -78,6 +79,7 @@ class DaskCluster:
         """Send a task to the scheduler."""
         future = self._client.submit(_do, task, self._topic, pure=False)
         self._futures[future] = task.spec.run_id
+        self._group = task.spec.group
         future.add_done_callback(self._ended.put)
 
     def completed(self, on_progress: OnProgress) -> list[Outcome]:

@@ -89,7 +89,9 @@ def first_divergence(run: RecordedRun, baseline: RecordedRun) -> Divergence | No
 
     Both are simulated again up to that decision: InputError if one of them cannot be any more.
     """
-    return _Sessions().divergence(run, baseline)
+    choices = RecordedChoices.read(run.folder), RecordedChoices.read(baseline.folder)
+    number = first_difference(*choices)
+    return None if number is None else _Sessions().divergence(run, baseline, choices, number)
 
 
 def divergences(
@@ -135,14 +137,17 @@ def _key(axes: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def _entries(pairs: list[Pair]) -> list[dict[str, Any]]:
-    choices = {
-        pair: (RecordedChoices.read(pair.run.folder), RecordedChoices.read(pair.baseline.folder)) for pair in pairs
-    }
-    # The baseline of a workload is simulated once: its departures are visited in the order they happen.
-    order = sorted(pairs, key=lambda p: (p.baseline.run_id, first_difference(*choices[p]) or 0))
-    sessions, entries = _Sessions(), {}
-    for pair in order:
-        entries[pair] = _entry(pair, choices[pair], sessions)
+    by_baseline: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        by_baseline.setdefault(pair.baseline.run_id, []).append(pair)
+    entries: dict[Pair, dict[str, Any]] = {}
+    for group in by_baseline.values():
+        baseline = RecordedChoices.read(group[0].baseline.folder)
+        choices = {pair: (RecordedChoices.read(pair.run.folder), baseline) for pair in group}
+        # The baseline is simulated once: departures from it are visited in the order they happen.
+        sessions = _Sessions()
+        for pair in sorted(group, key=lambda p: first_difference(*choices[p]) or 0):
+            entries[pair] = _entry(pair, choices[pair], sessions)
     return [entries[pair] for pair in pairs]
 
 
@@ -152,7 +157,7 @@ def _entry(pair: Pair, choices: tuple[RecordedChoices, RecordedChoices], session
     number = first_difference(*choices)
     if number is not None:
         try:
-            found = asdict(sessions.divergence(pair.run, pair.baseline, number))  # type: ignore[arg-type]
+            found = asdict(sessions.divergence(pair.run, pair.baseline, choices, number))
         except InputError as error:
             # Where they part is known from the tables; only what they said there cannot be had any more.
             mine, other = (c.at(number) for c in choices)
@@ -192,34 +197,35 @@ def first_difference(a: RecordedChoices, b: RecordedChoices) -> int | None:
 
 
 class _Sessions:
-    """Sessions of runs that are looked at. The last baseline's is kept, and goes forward from question to question."""
+    """Sessions of runs that are looked at. The baseline's is kept, and goes forward from question to question."""
 
     def __init__(self) -> None:
-        self._baseline: tuple[str, RunSession] | None = None
+        self._baseline: RunSession | None = None
 
-    def divergence(self, run: RecordedRun, baseline: RecordedRun, number: int | None = None) -> Divergence | None:
-        mine, other = RecordedChoices.read(run.folder), RecordedChoices.read(baseline.folder)
-        number = first_difference(mine, other) if number is None else number
-        if number is None:
-            return None
+    def divergence(
+        self, run: RecordedRun, baseline: RecordedRun, choices: tuple[RecordedChoices, RecordedChoices], number: int
+    ) -> Divergence:
+        mine, other = choices
         choice = _choice(number, mine.at(number), other.at(number))
         note = _note(mine.at(number), other.at(number))
         if note:
             return Divergence(**choice, nodes=0, feasible=(0, 0), note=note, rows=())
-        if self._baseline is None or self._baseline[0] != baseline.run_id:
-            self._baseline = (baseline.run_id, RunSession(spec_of(baseline), other))
-        theirs = self._baseline[1].run_to(decision=number)
+        if self._baseline is None:
+            self._baseline = RunSession(spec_of(baseline), other)
+        theirs = self._baseline.run_to(decision=number)
         session = RunSession(spec_of(run), mine).run_to(decision=number)
         a, b = session.explain(), theirs.explain()
         if not session.nodes.equals(theirs.nodes):
             note = "the nodes differ already: an earlier decision had other consequences, such as a preemption"
-        return Divergence(
+        found = Divergence(
             **choice,
             nodes=len(a.nodes),
             feasible=(a.decision.feasible, b.decision.feasible),
             note=note,
             rows=tuple(compared(a, b)),
         )
+        session.close()
+        return found
 
 
 def _note(mine: Choice | None, other: Choice | None) -> str:

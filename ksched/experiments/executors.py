@@ -8,7 +8,6 @@ import os
 import signal
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +19,7 @@ from ksched.errors import InputError
 from ksched.experiments.run_spec import Outcome, Progress, RunSpec, Simulate
 from ksched.experiments.store import ResultStore
 from ksched.experiments.worker import work
+from ksched.experiments.worker_memory import start_small
 
 POLL_S = 0.2
 _REPORT_EVERY_S = 0.2
@@ -48,8 +48,11 @@ class Task:
 class Executor(Protocol):
     """Does tasks. Leaving its context stops whatever still runs, which can be computed again."""
 
-    def room(self) -> int:
-        """How many more tasks it takes now. Small on purpose: what waits, waits in the runner."""
+    def room(self) -> list[str]:
+        """For every task it takes now, the group of the run that was done there before ("" for none).
+
+        Few on purpose: what waits, waits in the runner.
+        """
 
     def submit(self, task: Task) -> None:
         """Take a task."""
@@ -87,21 +90,23 @@ class ThisProcess:
     """Does one task at a time, here."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Task] = deque()
+        self._waiting: Task | None = None
+        self._group = ""
 
-    def room(self) -> int:
-        """One, when idle."""
-        return 1 - len(self._waiting)
+    def room(self) -> list[str]:
+        """One place, when idle."""
+        return [] if self._waiting else [self._group]
 
     def submit(self, task: Task) -> None:
         """Keep it until somebody asks for what is completed."""
-        self._waiting.append(task)
+        self._waiting = task
 
     def completed(self, on_progress: OnProgress) -> list[Outcome]:
         """Do the waiting task."""
-        if not self._waiting:
+        if self._waiting is None:
             return []
-        task = self._waiting.popleft()
+        task, self._waiting = self._waiting, None
+        self._group = task.spec.group
         return [task(partial(on_progress, task.spec.run_id))]
 
     def __enter__(self) -> Self:
@@ -129,12 +134,14 @@ class Processes:
         self._jobs = jobs
         self._start_failures = 0
 
-    def room(self) -> int:
-        """Processes without a run."""
-        return self._jobs - len(self._busy)
+    def room(self) -> list[str]:
+        """The idle processes, and those that were not needed so far."""
+        unborn = self._jobs - len(self._busy) - len(self._idle)
+        return [process.group for process in self._idle] + [""] * unborn
 
     def submit(self, task: Task) -> None:
-        """Give the task to an idle process, or to a new one."""
+        """Give the task to the idle process that did one of its group, to any idle one, or to a new one."""
+        self._idle.sort(key=lambda process: process.group == task.spec.group)
         process = self._idle.pop() if self._idle else _Process()
         process.start(task)
         self._busy[process.connection] = process
@@ -192,9 +199,10 @@ class _Process:
         theirs.close()  # so that its death is the end of the line
         self.ready = False
         self.run_id = ""
+        self.group = ""
 
     def start(self, task: Task) -> None:
-        self.run_id = task.spec.run_id
+        self.run_id, self.group = task.spec.run_id, task.spec.group
         with contextlib.suppress(OSError):  # it died idle; the read that follows says so
             self.connection.send(task)
 
@@ -208,6 +216,7 @@ def _serve(connection: Connection) -> None:
     """Life of a worker process: tasks in; progress, outcomes and errors out, until the line ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    start_small()
     while True:
         try:
             task = connection.recv()

@@ -21,10 +21,10 @@ from ksched.experiments.expand import Cell, Fragment, count_cells, expand
 from ksched.experiments.file import Experiment
 from ksched.experiments.identity import canonical_json, run_id, run_identity
 from ksched.experiments.policy import PolicyFragment, SchedulerSource, canonical_policy, scheduler_source
-from ksched.experiments.replay_options import ReplayOptions
+from ksched.experiments.replay_options import Mode, ReplayOptions
 from ksched.experiments.run_spec import RunSpec
 from ksched.result_directory import SCHEMA_VERSION
-from ksched.traces import Trace, load_trace
+from ksched.traces import load_trace
 
 MANY_CELLS = 10_000
 """Above this a sweep is probably a slip; it has to be confirmed."""
@@ -122,6 +122,16 @@ class _Policy:
     hashes: dict[str, str]
 
 
+@dataclass(frozen=True)
+class _Trace:
+    """What a plan needs of a trace. The trace itself is dropped: a grid may have more of them than fit in memory."""
+
+    source: str
+    name: str
+    content_hash: str
+    replay_mode: Mode
+
+
 class _Resolver:
     """Resolves cells; equal fragments are resolved once."""
 
@@ -129,13 +139,13 @@ class _Resolver:
         self._experiment = experiment
         self._data = data
         self._policies: dict[str, _Policy] = {}
-        self._traces: dict[str, tuple[Trace, str, dict[str, Any]]] = {}
+        self._replays: dict[str, tuple[_Trace, dict[str, Any]]] = {}
         self._clusters: dict[str, dict[str, Any]] = {}
-        self._loaded: dict[str, Trace] = {}
+        self._traces: dict[str, _Trace] = {}
 
     def resolve(self, cell: Cell) -> RunSpec:
         policy = self._policy(cell.policy)
-        trace, source, replay = self._trace(cell.trace)
+        trace, replay = self._replay(cell.trace)
         cluster = self._cluster(cell.cluster)
         config = {
             "policy": policy.canonical,
@@ -152,7 +162,7 @@ class _Resolver:
             axes=cell.axes,
             config=config,
             trace={"name": trace.name, "content_hash": trace.content_hash, "mode": replay["mode"]},
-            trace_source=source,
+            trace_source=trace.source,
             data=self._data,
             scheduler=policy.source,
             plugin_hashes=policy.hashes,
@@ -168,18 +178,22 @@ class _Resolver:
             self._policies[key] = _Policy(source, canonical_policy(configuration), configuration.source_hashes())
         return self._policies[key]
 
-    def _trace(self, fragment: Fragment) -> tuple[Trace, str, dict[str, Any]]:
+    def _replay(self, fragment: Fragment) -> tuple[_Trace, dict[str, Any]]:
         key = canonical_json(fragment.data)
-        if key not in self._traces:
+        if key not in self._replays:
             model = self._validated(TraceFragment, fragment)
             if (model.path is None) == (model.name is None):
                 raise InputError("a trace has either a 'path' or a 'name'", where=self._where(fragment))
             source = model.name or str((self._experiment.folder / (model.path or "")).resolve())
-            if source not in self._loaded:
-                self._loaded[source] = load_trace(source, data=self._data)
-            trace = self._loaded[source]
-            self._traces[key] = (trace, source, model.replay.resolved(trace, where=self._where(fragment)))
-        return self._traces[key]
+            trace = self._trace(source)
+            self._replays[key] = (trace, model.replay.resolved(trace.replay_mode, where=self._where(fragment)))
+        return self._replays[key]
+
+    def _trace(self, source: str) -> _Trace:
+        if source not in self._traces:
+            trace = load_trace(source, data=self._data)
+            self._traces[source] = _Trace(source, trace.name, trace.content_hash, trace.manifest.replay_mode)
+        return self._traces[source]
 
     def _cluster(self, fragment: Fragment) -> dict[str, Any]:
         key = canonical_json(fragment.data)

@@ -42,9 +42,12 @@ class ReplayOptions(BaseModel):
     )
     max_pods: PositiveInt = Field(DEFAULT_MAX_PODS, description="pod slots of nodes for which the trace gives none")
 
-    def resolved(self, trace: Trace, *, where: str) -> dict[str, Any]:
-        """The options with all defaults, only those that concern the mode: part of a run's identity."""
-        mode = self.mode or trace.manifest.replay_mode
+    def resolved(self, recommended: Mode, *, where: str) -> dict[str, Any]:
+        """The options with all defaults, only those that concern the mode: part of a run's identity.
+
+        ``recommended`` is the mode of the trace's manifest.
+        """
+        mode = self.mode or recommended
         options: dict[str, Any] = {"mode": mode, "max_pods": self.max_pods}
         for name in type(self).model_fields:
             value = getattr(self, name)

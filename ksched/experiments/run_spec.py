@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,6 +39,11 @@ class RunSpec:
     """Plugin -> source hash the run's id was made with."""
     ksched: dict[str, str] = field(default_factory=dict)
     """Version and source hash of the ksched the run's id was made with."""
+
+    @cached_property
+    def group(self) -> str:
+        """Equal for runs with the same arrivals: trace, replay and seed. No part of the identity."""
+        return json.dumps([self.trace, self.config.get("replay"), self.seed], sort_keys=True)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -12,6 +12,7 @@ from ksched.errors import KschedError
 from ksched.experiments.executors import POLL_S, Executor, Task
 from ksched.experiments.run_spec import Outcome, RunSpec, Simulate
 from ksched.experiments.store import ResultStore
+from ksched.experiments.waiting import WaitingRuns
 from ksched.experiments.worker import record_failure
 
 LOSSES_ALLOWED = 1
@@ -93,7 +94,7 @@ class _Sweep:
         self._executor = executor
         self._watcher = watcher
         self._specs = specs
-        self._waiting: deque[RunSpec] = deque()
+        self._waiting = WaitingRuns()
         self._running: dict[str, RunSpec] = {}
         self._elsewhere: list[RunSpec] = []
         self._losses: Counter[str] = Counter()
@@ -104,7 +105,7 @@ class _Sweep:
                 self._store.relabel(spec.run_id, spec.axes)
                 self._note(Outcome(spec.run_id, "kept"))
             else:
-                self._waiting.append(spec)
+                self._waiting.add(spec)
         while self._waiting or self._running or self._elsewhere:
             if not self._waiting and not self._running:
                 self._wait_for_others()
@@ -116,8 +117,9 @@ class _Sweep:
     def _hand_out(self) -> None:
         if not self._waiting:
             return
-        for _ in range(min(self._executor.room(), len(self._waiting))):
-            spec = self._waiting.popleft()
+        # Whoever can go on with his group does, before the others choose another.
+        for group in sorted(self._executor.room(), key=self._waiting.has, reverse=True)[: len(self._waiting)]:
+            spec = self._waiting.take(group)
             self._running[spec.run_id] = spec
             self._executor.submit(Task(spec, self._store, self._simulate))
 
@@ -125,7 +127,8 @@ class _Sweep:
         # When the other process commits its runs they are kept, when it dies they are ours.
         self._watcher.waiting(f"waiting for {len(self._elsewhere)} runs of another process")
         time.sleep(POLL_S)
-        self._waiting.extend(self._elsewhere)
+        for spec in self._elsewhere:
+            self._waiting.add(spec)
         self._elsewhere.clear()
 
     def _ended(self, outcome: Outcome) -> None:
@@ -135,7 +138,7 @@ class _Sweep:
         elif outcome.status == "lost":
             self._losses[spec.run_id] += 1
             if self._losses[spec.run_id] <= LOSSES_ALLOWED:
-                self._waiting.append(spec)
+                self._waiting.add(spec)
             else:
                 self._note(self._given_up(spec))
         else:

@@ -158,6 +158,10 @@ class RunSession:
             self._output = self._simulation.output()
         return self._output
 
+    def close(self) -> None:
+        """Let go of the simulated cluster at once; the session cannot be used afterwards."""
+        self._simulation.cluster.close()
+
     def _run_to_number(self, number: int) -> RunSession:
         if number < 0:
             raise InputError(f"decisions are numbered from 0, there is no {number}")

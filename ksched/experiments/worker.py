@@ -10,6 +10,7 @@ from ksched.errors import InputError, KschedError
 from ksched.experiments.identity import installed_ksched
 from ksched.experiments.run_spec import Outcome, Progress, RunOutput, RunSpec, Simulate
 from ksched.experiments.store import Claimed, ResultStore
+from ksched.experiments.worker_memory import give_back
 from ksched.result_directory import SCHEMA_VERSION
 
 try:
@@ -39,6 +40,7 @@ def _run(spec: RunSpec, store: ResultStore, simulate: Simulate, progress: Progre
         record_failure(spec, store, message, "".join(traceback.format_exception(error)))
         return Outcome(spec.run_id, "failed", message, time.perf_counter() - wall)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    give_back()  # writing Parquet takes some more, on top of what the simulation left unused
     store.commit(spec.run_id, _finished_facts(spec, output), output.tables)
     store.write_timing(spec.run_id, _timing(output, wall, cpu))
     return Outcome(spec.run_id, "done", seconds=wall)

@@ -39,7 +39,7 @@ def export(results: Results) -> dict[str, bytes]:
     """The three CSV files of all finished runs, in the order of the plan."""
     tables: dict[str, list[list[object]]] = {"allo": [], "frag": [], "frag_ratio": []}
     for run in results.finished:
-        gpus = int(run.table("nodes", ["gpu_count"])["gpu_count"].sum())
+        gpus = int(run.arrow("nodes", ["gpu_count"])["gpu_count"].to_numpy().sum())
         found = curves(run, gpus)
         labels = [
             run.axes.get(WORKLOAD_AXIS, run.trace.get("name")),
@@ -74,25 +74,29 @@ def curves(run: Run, gpus: int) -> Curves:
     amount = idle - usable
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio: Floats = np.where(idle > 0, 100 * amount / idle, 0.0)
-    at: Floats = np.round(arrived / gpus / 10)
+    stretches = _stretches(np.round(arrived / gpus / 10))
     # np.round, which multiplies, rounds and divides: of two ways to break a tie the published one.
     return Curves(
-        np.round(_means(at, np.round(used / gpus / 10, 2)), 2),
-        np.round(100 * _means(at, np.round(amount, 2)) / 1000 / gpus, 2),
-        _means(at, np.round(ratio, 2)),
+        np.round(_means(stretches, np.round(used / gpus / 10, 2)), 2),
+        np.round(100 * _means(stretches, np.round(amount, 2)) / 1000 / gpus, 2),
+        _means(stretches, np.round(ratio, 2)),
     )
 
 
-def _means(at: Floats, values: Floats) -> Floats:
-    """Mean of ``values`` at each percent; where none is there of those one percent off."""
-    means = np.full(LAST_PERCENT + 1, np.nan)
-    for percent in range(LAST_PERCENT + 1):
-        chosen = values[at == percent]
-        if not len(chosen):
-            chosen = values[np.abs(at - percent) <= 1]
-        if len(chosen):
-            means[percent] = chosen.mean()
-    return means
+def _stretches(at: Floats) -> list[slice]:
+    """The arrivals at each percent; where there are none those one percent off. ``at`` never falls."""
+    bounds = np.searchsorted(at, np.arange(-1, LAST_PERCENT + 3)).tolist()
+    found = []
+    for i in range(1, LAST_PERCENT + 2):
+        exact = slice(bounds[i], bounds[i + 1])
+        found.append(exact if exact.start < exact.stop else slice(bounds[i - 1], bounds[i + 2]))
+    return found
+
+
+def _means(stretches: Sequence[slice], values: Floats) -> Floats:
+    """Mean of ``values`` over each stretch, NaN over an empty one."""
+    parts = [values[stretch] for stretch in stretches]
+    return np.array([np.add.reduce(part) / len(part) if len(part) else np.nan for part in parts])
 
 
 def _cells(values: Floats) -> list[object]:

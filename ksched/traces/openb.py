@@ -26,6 +26,7 @@ import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -57,19 +58,23 @@ LARGEST = {"cpu_milli": 10**9, "memory_mib": 2**40, "num_gpu": 1024, "gpu": 1024
 
 @dataclass(frozen=True)
 class _Rows:
-    """A CSV file as columns of text; ``lines[i]`` is the line row i stands on."""
+    """A CSV file as columns of text, without its blank lines."""
 
     path: Path
+    text: str
     columns: dict[str, tuple[str, ...]]
-    lines: tuple[int, ...]
     blank: int
     source: SourceFile
 
     def __len__(self) -> int:
-        return len(self.lines)
+        return len(next(iter(self.columns.values())))
+
+    def place(self, row: int) -> str:
+        """The line a row stands on, which is asked for when something is wrong with it."""
+        return f"{self.path}:{_line(self.text, row)}"
 
     def fault(self, row: int, column: str, text: str) -> InputError:
-        return InputError(f"column {column}: {text}", where=f"{self.path}:{self.lines[row]}")
+        return InputError(f"column {column}: {text}", where=self.place(row))
 
 
 def pod_lists(data: Path) -> dict[str, Path]:
@@ -147,30 +152,38 @@ def _layout() -> str:
 
 def _read_csv(path: Path, required: Sequence[str]) -> _Rows:
     raw, text = _read_text(path)
-    rows, lines, blank = [], [], 0
     reader = csv.reader(io.StringIO(text, newline=""))
     try:
         header = [name.strip() for name in next(reader, [])]
         _check_header(header, required, path)
-        for row in reader:
-            if not any(map(str.strip, row)):
-                blank += 1
-                continue
-            if len(row) != len(header):
-                raise InputError(
-                    f"{len(row)} cells, the header has {len(header)} columns", where=f"{path}:{reader.line_num}"
-                )
-            rows.append(row)
-            lines.append(reader.line_num)
+        found = list(reader)
     except csv.Error as error:
         raise InputError(f"not CSV: {error}", where=f"{path}:{reader.line_num}") from None
+    rows = list(filter(_filled, found))
     if not rows:
         raise InputError("has no rows", where=str(path))
+    for number, row in enumerate(rows):
+        if len(row) != len(header):
+            where = f"{path}:{_line(text, number)}"
+            raise InputError(f"{len(row)} cells, the header has {len(header)} columns", where=where)
     columns = dict(zip(header, zip(*rows, strict=True), strict=True))
     source = SourceFile(name=path.name, sha256=hashlib.sha256(raw).hexdigest(), bytes=len(raw))
-    result = _Rows(path, columns, tuple(lines), blank, source)
+    result = _Rows(path, text, columns, len(found) - len(rows), source)
     _check_names(result, required[0])
     return result
+
+
+def _filled(row: Sequence[str]) -> bool:
+    return bool("".join(row).strip())
+
+
+def _line(text: str, row: int) -> int:
+    """The line on which row number ``row`` of those that are not blank ends."""
+    reader = csv.reader(io.StringIO(text, newline=""))
+    next(reader)
+    for _ in islice(filter(_filled, reader), row + 1):
+        pass
+    return reader.line_num
 
 
 def _read_text(path: Path) -> tuple[bytes, str]:
@@ -201,27 +214,30 @@ def _check_header(header: Sequence[str], required: Sequence[str], path: Path) ->
 
 
 def _check_names(rows: _Rows, column: str) -> None:
+    names = rows.columns[column]
+    if all(names) and len(set(names)) == len(names):
+        return
     first: dict[str, int] = {}
-    for row, name in enumerate(rows.columns[column]):
+    for row, name in enumerate(names):
         if not name:
             raise rows.fault(row, column, "is empty")
         if first.setdefault(name, row) != row:
-            raise rows.fault(row, column, f"duplicate {name!r}, first on line {rows.lines[first[name]]}")
+            line = _line(rows.text, first[name])
+            raise rows.fault(row, column, f"duplicate {name!r}, first on line {line}")
 
 
 def _integers(rows: _Rows, column: str) -> np.ndarray[Any, np.dtype[np.int64]]:
     """The column as int64[n]; whole numbers written as floats (``3.0``) are taken."""
     texts = rows.columns[column]
     try:
-        values = [int(text) for text in texts]
+        values = list(map(int, texts))
     except ValueError:
         values = [_integer(rows, row, column, text) for row, text in enumerate(texts)]
     limit = LARGEST.get(column, 2**63 - 1)
-    for row, value in enumerate(values):
-        if value < 0:
-            raise rows.fault(row, column, f"{value} is negative")
-        if value > limit:
-            raise rows.fault(row, column, f"{value} is absurdly large (more than {limit})")
+    if min(values) < 0 or max(values) > limit:
+        row, value = next((row, value) for row, value in enumerate(values) if not 0 <= value <= limit)
+        wrong = "negative" if value < 0 else f"absurdly large (more than {limit})"
+        raise rows.fault(row, column, f"{value} is {wrong}")
     return np.array(values, dtype=np.int64)
 
 
@@ -253,7 +269,7 @@ def _times(rows: _Rows, column: str) -> tuple[np.ndarray[Any, Any], np.ndarray[A
         for row, value in enumerate(seconds):
             if value < 0:
                 raise rows.fault(row, column, f"{value} is negative")
-            seconds_to_us(value, f"{rows.path}:{rows.lines[row]}")
+            seconds_to_us(value, rows.place(row))
     return np.array(seconds, dtype=np.int64) * US_PER_S, present
 
 
@@ -356,11 +372,8 @@ def _gpus(rows: _Rows) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.n
 def _models(rows: _Rows, count: np.ndarray[Any, Any]) -> tuple[list[list[str] | None], tuple[str, ...]]:
     """Allowed models per pod (null: any) and the ``gpu_spec`` cells as written."""
     specs = rows.columns.get("gpu_spec", ("",) * len(rows))
-    models: list[list[str] | None] = []
-    for spec, gpus in zip(specs, count, strict=True):
-        names = [name for name in spec.split("|") if name]
-        models.append(names if names and gpus else None)
-    return models, specs
+    names = {spec: [name for name in spec.split("|") if name] or None for spec in set(specs)}
+    return [names[spec] if gpus else None for spec, gpus in zip(specs, count.tolist(), strict=True)], specs
 
 
 def _meta(rows: _Rows, specs: Sequence[str]) -> list[str | None]:
