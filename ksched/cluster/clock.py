@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime, timedelta
 
 from ksched.sim.kernel import SECOND, Kernel
 
@@ -10,7 +10,8 @@ EPOCH = "2025-01-01T00:00:00Z"
 """The date of virtual time 0. Any date would do; results never show it."""
 
 _FORMAT = "%Y-%m-%dT%H:%M:%SZ"
-_DAY = 24 * 60 * 60
+_TO_MINUTES = len("2025-01-01T00:00:")
+_SECONDS = [f"{second:02}Z" for second in range(60)]
 
 
 class Clock:
@@ -19,13 +20,11 @@ class Clock:
     def __init__(self, kernel: Kernel, epoch: str = EPOCH) -> None:
         self.kernel = kernel
         self._epoch = datetime.strptime(epoch, _FORMAT).replace(tzinfo=UTC)
-        midnight = self._epoch.replace(hour=0, minute=0, second=0)
-        self._first_day = midnight.toordinal()
-        self._into_first_day = int((self._epoch - midnight).total_seconds())
         self._second = -1
         self._text = ""
-        self._day = 0
-        self._day_text = midnight.date().isoformat()
+        # Time goes on by little: most of a text is that of the one before.
+        self._minute = 0
+        self._minute_text = ""
 
     def timestamp(self) -> str:
         """The current time, truncated to seconds as metav1.Time is."""
@@ -37,12 +36,11 @@ class Clock:
 
     def format(self, second: int) -> str:
         """The text of a time given in seconds since the start."""
-        day, rest = divmod(self._into_first_day + second, _DAY)
-        if day != self._day:
-            self._day = day
-            self._day_text = date.fromordinal(self._first_day + day).isoformat()
-        minutes, seconds = divmod(rest, 60)
-        return f"{self._day_text}T{minutes // 60:02}:{minutes % 60:02}:{seconds:02}Z"
+        minute, seconds = divmod(self._epoch.second + second, 60)
+        if minute != self._minute or not self._minute_text:
+            self._minute = minute
+            self._minute_text = (self._epoch + timedelta(minutes=minute)).isoformat()[:_TO_MINUTES]
+        return self._minute_text + _SECONDS[seconds]
 
     def parse(self, text: str) -> int:
         """Nanoseconds since the start of a time as :meth:`timestamp` writes it."""

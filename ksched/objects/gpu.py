@@ -146,4 +146,4 @@ def parse_indices(text: str, *, where: str | None = None) -> tuple[int, ...]:
 
 def format_indices(indices: Iterable[int]) -> str:
     """The annotation text for these devices: ``(3, 0)`` is ``"0-3"``."""
-    return "-".join(str(index) for index in sorted(indices))
+    return "-".join(map(str, sorted(indices)))

@@ -11,32 +11,36 @@ from typing import Any
 from ksched.sim.delays import Sampler
 from ksched.sim.kernel import Kernel
 
+Send = Callable[..., None]
+
+
+def _call(fn: Callable[..., object], *args: Any) -> None:
+    fn(*args)
+
 
 class Channel:
     """Delivers calls after a sampled delay; two calls may overtake each other, as requests of one client may.
 
     With ``inline`` a zero delay makes the call at once, inside ``send``; without it even a call with no delay waits
     for its turn in the kernel, so that a caller is never re-entered by its own answer.
+
+    ``send(fn, *args)`` calls ``fn(*args)`` at the other end.
     """
 
-    __slots__ = ("_delay", "_inline", "_instant", "_kernel", "_posts", "_priority")
+    __slots__ = ("_delay", "_inline", "_kernel", "_priority", "send")
 
     def __init__(self, kernel: Kernel, delay: Sampler, *, priority: int = 0, inline: bool = False) -> None:
         self._kernel = kernel
         self._delay = delay
         self._priority = priority
         self._inline = inline
-        self._instant = inline and delay.is_zero
-        self._posts = not inline and delay.is_zero and priority == 0
+        self.send: Send = self._send
+        if delay.is_zero and inline:
+            self.send = _call
+        elif delay.is_zero and priority == 0:
+            self.send = kernel.post
 
-    def send(self, fn: Callable[..., object], *args: Any) -> None:
-        """Call ``fn(*args)`` at the other end."""
-        if self._instant:
-            fn(*args)
-            return
-        if self._posts:
-            self._kernel.post(fn, *args)
-            return
+    def _send(self, fn: Callable[..., object], *args: Any) -> None:
         delay = self._delay()
         if delay == 0 and self._inline:
             fn(*args)
@@ -47,22 +51,23 @@ class Channel:
 
 
 class OrderedChannel:
-    """Like :class:`Channel`, but first in, first out, as one TCP connection is: nothing overtakes."""
+    """Like :class:`Channel`, but first in, first out, as one TCP connection is: nothing overtakes.
 
-    __slots__ = ("_delay", "_instant", "_kernel", "_last", "_priority")
+    ``send(fn, *args)`` calls ``fn(*args)`` at the other end, after everything sent before it; with ``is_instant`` at
+    once, inside ``send``.
+    """
+
+    __slots__ = ("_delay", "_kernel", "_last", "_priority", "is_instant", "send")
 
     def __init__(self, kernel: Kernel, delay: Sampler, *, priority: int = 0, inline: bool = False) -> None:
         self._kernel = kernel
         self._delay = delay
         self._priority = priority
-        self._instant = inline and delay.is_zero
         self._last = -1
+        self.is_instant = inline and delay.is_zero
+        self.send: Send = _call if self.is_instant else self._send
 
-    def send(self, fn: Callable[..., object], *args: Any) -> None:
-        """Call ``fn(*args)`` at the other end, after everything sent before it."""
-        if self._instant:
-            fn(*args)
-            return
+    def _send(self, fn: Callable[..., object], *args: Any) -> None:
         self._last = arrival = max(self._kernel.now + self._delay(), self._last)
         self._kernel.call_at(arrival, fn, *args, priority=self._priority)
 

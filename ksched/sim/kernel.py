@@ -94,7 +94,7 @@ class Kernel:
         """Run the next call; False when there is none."""
         heap, soon = self._heap, self._soon
         while True:
-            if soon and not (heap and heap[0] < (self.now, 0, soon[0][0])):
+            if soon and (not heap or heap[0][0] > self.now or heap[0] > (self.now, 0, soon[0][0])):
                 _, fn, args = soon.popleft()
                 fn(*args)
                 return True

@@ -22,7 +22,6 @@ from ksched.cluster.etcd.raft.raft import Raft
 from ksched.cluster.etcd.server import Etcd
 from ksched.cluster.etcd.wal import Recovered, Wal
 from ksched.cluster.etcd.watch_handle import WatchHandle
-from ksched.sim.channels import OrderedChannel
 from ksched.sim.disk import Disk
 from ksched.testing.etcd_invariants import Violation
 from ksched.testing.etcd_scenarios import SCENARIOS
@@ -128,13 +127,13 @@ def promote_without_time(self: Lessor, ttls: dict[int, int], extend: int) -> Non
 # -- watches --------------------------------------------------------------------------------------------------
 
 
-def resume_late(self: WatchHandle, batch: WatchBatch, connection: OrderedChannel) -> None:
-    _receive(self, batch, connection)
+def resume_late(self: WatchHandle, batch: WatchBatch) -> None:
+    _receive(self, batch)
     self._received += 1
 
 
-def resume_early(self: WatchHandle, batch: WatchBatch, connection: OrderedChannel) -> None:
-    _receive(self, batch, connection)
+def resume_early(self: WatchHandle, batch: WatchBatch) -> None:
+    _receive(self, batch)
     self._received -= 1
 
 

@@ -12,7 +12,7 @@ from ksched.cluster.apiserver.errors import ApiError, invalid
 from ksched.errors import InputError
 from ksched.objects.base import IdentityCache
 from ksched.objects.defaulting import default
-from ksched.objects.meta import KubeObject
+from ksched.objects.meta import KubeObject, ObjectMeta
 from ksched.objects.pod import Pod, PodSpec, Toleration
 from ksched.objects.scheduling import PriorityClass
 from ksched.objects.validation import validate
@@ -36,23 +36,24 @@ class Admission:
         """The priority classes have changed: what was derived from them no longer holds."""
         self._specs = IdentityCache()
 
-    def admit(self, obj: KubeObject) -> Any:
-        """The object defaulted, completed and checked; it must be new and nobody else's. Raises ApiError 422 or 403."""
+    def admit(self, obj: KubeObject, metadata: ObjectMeta) -> Any:
+        """A copy of the object with this metadata, defaulted, completed and checked. Raises ApiError 422 or 403."""
         if isinstance(obj, Pod):
-            return self._admit_pod(obj)
-        defaulted = default(obj)
+            spec = self._specs.get(obj.spec)
+            if spec is None:
+                spec = self._admit_spec(obj.replaced(metadata=metadata))
+            return obj.replaced(metadata=metadata, spec=spec)
+        defaulted = default(obj.replaced(metadata=metadata))
         check(defaulted)
         return defaulted
 
-    def _admit_pod(self, pod: Pod) -> Pod:
-        spec = self._specs.get(pod.spec)
-        if spec is None:
-            defaulted = default(pod)
-            spec = self._with_tolerations(self._with_priority(defaulted.spec, pod.name))
-            check(defaulted.replaced(spec=spec))
-            self._specs.put(pod.spec, spec)
-            self._specs.put(spec, spec)
-        return pod if spec is pod.spec else pod.completed(spec=spec)
+    def _admit_spec(self, pod: Pod) -> PodSpec:
+        defaulted = default(pod)
+        spec = self._with_tolerations(self._with_priority(defaulted.spec, pod.name))
+        check(defaulted.replaced(spec=spec))
+        self._specs.put(pod.spec, spec)
+        self._specs.put(spec, spec)
+        return spec
 
     def _with_priority(self, spec: PodSpec, pod_name: str) -> PodSpec:
         """plugin/pkg/admission/priority: the class decides the number; a number of the user's own must agree."""

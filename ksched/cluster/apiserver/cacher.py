@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from ksched.cluster.apiserver.errors import ApiError, gone
 from ksched.cluster.apiserver.registry import Resource
 from ksched.cluster.apiserver.selection import Selection
-from ksched.cluster.etcd.ops import Event, KeyValue, WatchBatch
+from ksched.cluster.etcd.ops import KeyValue, WatchBatch
 from ksched.sim.kernel import SECOND, Kernel
 
 ADDED = "ADDED"
@@ -35,35 +35,16 @@ class WatchEvent(NamedTuple):
     object: Any
 
 
-class Record:
-    """The value etcd holds for an object. ``obj`` must be new and nobody else's: it becomes what readers see.
+def committed(obj: Any, revision: int) -> Any:
+    """An object given to etcd, now that it is known at which revision it was written.
 
-    So must its metadata be if ``owns_metadata``.
+    It goes there without resourceVersion and with metadata nobody else holds, and has not been seen by anybody before
+    it is committed, so it can be completed in place.
     """
-
-    __slots__ = ("decoded", "obj", "owns_metadata")
-
-    def __init__(self, obj: Any, *, owns_metadata: bool = False) -> None:
-        self.obj = obj
-        self.owns_metadata = owns_metadata
-        self.decoded: Any = None
-
-    def read(self, revision: int) -> Any:
-        """The object with ``revision``, at which it was committed, as its resourceVersion; the same one every time."""
-        decoded = self.decoded
-        if decoded is None:
-            # Nobody has seen the object yet and every write has one of its own, so it can be completed in place.
-            decoded = self.decoded = self.obj
-            if not self.owns_metadata:
-                decoded.completed(metadata=decoded.metadata.replaced())
-            decoded.metadata.completed(resource_version=str(revision))
-        return decoded
-
-
-def decode(kv: KeyValue) -> Any:
-    """The object of an etcd entry, with its resourceVersion."""
-    record: Record = kv.value
-    return record.read(kv.mod_revision)
+    meta = obj.metadata
+    if meta.resource_version is None:
+        meta.completed(resource_version=str(revision))
+    return obj
 
 
 def at_revision(obj: Any, revision: int) -> Any:
@@ -120,6 +101,9 @@ class Watcher:
             self.send(change.gone)
 
 
+_NOBODY: dict[int, Watcher] = {}
+
+
 class Cacher:
     """Current objects, recent changes and watchers of one kind."""
 
@@ -143,6 +127,14 @@ class Cacher:
         value = self._index_value(selection)
         objects = self.objects if value is None else self._objects_by_index.get(value, {})
         return [objects[key] for key in sorted(objects) if selection.matches(objects[key])]
+
+    def removed(self, obj: Any, revision: int) -> Any:
+        """``obj`` as the answer to its removal, which became ``revision``, has it: as watchers see it, too."""
+        newest = self._window[-1] if self._window else None
+        if newest is not None and newest.revision == revision and newest.old is obj:
+            gone: Any = newest.gone.object
+            return gone
+        return at_revision(obj, revision)
 
     def watch(self, selection: Selection, revision: int, send: Callable[[WatchEvent], object]) -> Watcher:
         """Send every change after ``revision``, those in the window at once. ApiError 410 if it reaches too far."""
@@ -186,20 +178,20 @@ class Cacher:
             self._fail(gone(self.revision, batch.compact_revision))
             return
         for event in batch.events:
-            self._apply(batch.revision, event)
+            self._apply(event.kv)
         self.revision = batch.revision
         for notify in self.on_change:
             notify()
 
-    def _apply(self, revision: int, event: Event) -> None:
-        key = event.kv.key
-        if event.kv.version == 0:
+    def _apply(self, kv: KeyValue) -> None:
+        key = kv.key
+        if kv.version == 0:
             old, new = self.objects.pop(key, None), None
         else:
-            new = decode(event.kv)
+            new = committed(kv.value, kv.mod_revision)
             old = self.objects.get(key)
             self.objects[key] = new
-        change = _Change(revision, self._kernel.now, old, new)
+        change = _Change(kv.mod_revision, self._kernel.now, old, new)
         self._remember(change)
         for watcher in self._everyone.values():
             watcher.notice(change)
@@ -215,14 +207,14 @@ class Cacher:
             del group[key]
             if not group:
                 del self._objects_by_index[before]
-            for watcher in self._by_index.get(before, {}).values():
+            for watcher in self._by_index.get(before, _NOBODY).values():
                 if watcher.by_index_alone:
                     watcher.send(change.gone)
                 else:
                     watcher.notice(change)
         if after is not None:
             self._objects_by_index.setdefault(after, {})[key] = change.new
-            for watcher in self._by_index.get(after, {}).values():
+            for watcher in self._by_index.get(after, _NOBODY).values():
                 if watcher.by_index_alone:
                     watcher.send(change.plain if before == after else WatchEvent(ADDED, change.new))
                 else:

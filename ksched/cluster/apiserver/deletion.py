@@ -46,7 +46,9 @@ def begin_deletion(resource: Resource, current: Any, options: DeleteOptions, clo
         return Remove(current)
     elif current.metadata.deletion_timestamp is None:
         changes |= _marks(current, clock, 0)
-    return current.replaced(metadata=current.metadata.replaced(**changes)) if changes else current
+    if not changes:
+        return current
+    return current.replaced(metadata=current.metadata.replaced(resource_version=None, **changes))
 
 
 def ready_to_remove(obj: Any) -> bool:
@@ -83,5 +85,7 @@ def _with_propagation(finalizers: tuple[str, ...], propagation: str) -> tuple[st
     if propagation not in (BACKGROUND, FOREGROUND, ORPHAN):
         raise bad_request(f"propagationPolicy must be Background, Foreground or Orphan, not {propagation!r}")
     wanted = PROPAGATION_FINALIZERS.get(propagation)
+    if not finalizers and wanted is None:
+        return finalizers
     kept = tuple(f for f in finalizers if f not in PROPAGATION_FINALIZERS.values() or f == wanted)
     return kept if wanted is None or wanted in kept else (*kept, wanted)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from ksched.cluster.apiserver.errors import bad_request
-from ksched.objects.meta import KubeObject, LabelSelector
+from ksched.objects.meta import LabelSelector
 from ksched.objects.selectors import LabelSelectorMatcher
 
 FieldGetter = Callable[[Any], str]
+Predicate = Callable[[Any], bool]
 
 
 def field_node_name(pod: Any) -> str:
@@ -54,15 +55,12 @@ class FieldSelector:
             else:
                 self._equal.append((field, known[field], value))
 
-    def matches(self, obj: KubeObject) -> bool:
-        """True when every requirement holds for ``obj``."""
-        for _, getter, value in self._equal:
-            if getter(obj) != value:
-                return False
-        for getter, unwanted in self._not_equal.values():  # noqa: SIM110 - a generator costs more than the comparison
-            if getter(obj) in unwanted:
-                return False
-        return True
+    def tests(self) -> list[Predicate]:
+        """The requirements as functions; all must be true of an object."""
+        return [
+            *(_equals(getter, value) for _, getter, value in self._equal),
+            *(_differs(getter, values) for getter, values in self._not_equal.values()),
+        ]
 
     def exact(self, field: str) -> str | None:
         """The value ``field`` is required to equal, if there is such a requirement."""
@@ -80,7 +78,7 @@ class FieldSelector:
 class Selection:
     """Everything a list or watch asks for. Raises ApiError 400 for selectors that make no sense."""
 
-    __slots__ = ("everything", "fields", "is_one_field", "labels", "namespace")
+    __slots__ = ("everything", "fields", "is_one_field", "matches", "namespace")
 
     def __init__(
         self,
@@ -90,18 +88,33 @@ class Selection:
         field_selector: str | None = None,
     ) -> None:
         self.namespace = namespace
-        self.labels = LabelSelectorMatcher(label_selector) if label_selector is not None else None
         self.fields = FieldSelector(kind, field_selector) if field_selector else None
-        self.everything = namespace is None and self.labels is None and self.fields is None
-        one = self.fields is not None and self.fields.is_one_equality
-        self.is_one_field = one and namespace is None and self.labels is None
+        tests = self.fields.tests() if self.fields is not None else []
+        if namespace is not None:
+            tests.append(lambda obj: obj.metadata.namespace == namespace)
+        if label_selector is not None:
+            labels = LabelSelectorMatcher(label_selector)
+            tests.append(lambda obj: labels.matches(obj.metadata.labels))
+        self.everything = not tests
+        self.is_one_field = self.fields is not None and self.fields.is_one_equality and len(tests) == 1
+        # Every change is put to every watch, so a single test is asked without a detour.
+        self.matches: Predicate = tests[0] if len(tests) == 1 else _all_of(tests)
+        """True of the objects asked for."""
 
-    def matches(self, obj: KubeObject) -> bool:
-        """True when ``obj`` is one of those asked for."""
-        if self.everything:
-            return True
-        if self.namespace is not None and obj.metadata.namespace != self.namespace:
-            return False
-        if self.fields is not None and not self.fields.matches(obj):
-            return False
-        return self.labels is None or self.labels.matches(obj.metadata.labels)
+
+def _equals(getter: FieldGetter, value: str) -> Predicate:
+    return lambda obj: getter(obj) == value
+
+
+def _differs(getter: FieldGetter, values: Container[str]) -> Predicate:
+    return lambda obj: getter(obj) not in values
+
+
+def _all_of(tests: Sequence[Predicate]) -> Predicate:
+    def matches(obj: Any) -> bool:
+        for test in tests:  # noqa: SIM110 - a generator costs more than the tests
+            if not test(obj):
+                return False
+        return True
+
+    return matches

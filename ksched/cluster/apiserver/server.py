@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ksched.cluster.apiserver import errors, subresources
 from ksched.cluster.apiserver.admission import Admission, check
-from ksched.cluster.apiserver.cacher import Cacher, Record, Watcher, WatchEvent, at_revision, decode
+from ksched.cluster.apiserver.cacher import Cacher, Watcher, WatchEvent, committed
 from ksched.cluster.apiserver.client import Client
 from ksched.cluster.apiserver.compaction import Compactor
 from ksched.cluster.apiserver.config import ApiServerConfig
@@ -94,7 +94,7 @@ class ApiServer:
             if response is None:
                 then(None, _storage_error(error))
             elif response.kvs:
-                then(decode(response.kvs[0]), None)
+                then(_object_of(response.kvs[0]), None)
             else:
                 then(None, errors.not_found(resource.qualified, name))
 
@@ -115,7 +115,7 @@ class ApiServer:
             if response is None:
                 then(None, _storage_error(error))
                 return
-            found = [obj for obj in map(decode, response.kvs) if selection.matches(obj)]
+            found = [obj for obj in map(_object_of, response.kvs) if selection.matches(obj)]
             then(ObjectList(found, str(response.revision)), None)
 
         self.etcd.submit(Range(prefix, prefix_end(prefix)), answer)
@@ -146,17 +146,16 @@ class ApiServer:
             return
         name = new.metadata.name
         key = resource.key(new.metadata.namespace, name)
-        record = Record(new, owns_metadata=True)
 
         def answer(response: IfResponse | None, error: EtcdError | None) -> None:
             if response is None:
                 then(None, _storage_error(error))
             elif response.succeeded:
-                then(record.read(response.revision), None)
+                then(committed(new, response.revision), None)
             else:
                 then(None, errors.already_exists(resource.qualified, name))
 
-        self.etcd.submit(PutIf(key, record, 0, self.sizes.of(new)), answer)
+        self.etcd.submit(PutIf(key, new, 0, self.sizes.of(new)), answer)
 
     def update(self, obj: KubeObject, then: Then, *, subresource: str | None = None) -> None:
         """Replace an object, or its status; 409 Conflict when ``obj`` carries an outdated resourceVersion."""
@@ -219,13 +218,13 @@ class ApiServer:
 
             self._modify(resource, namespace, name, remove, removed)
 
-        self._modify(resource, namespace, name, begin, begun, owns_metadata=True)
+        self._modify(resource, namespace, name, begin, begun)
 
     def bind(self, binding: Binding, then: Then) -> None:
         """pods/binding: 409 when the pod has a node already, is another one by uid, or is being deleted."""
         meta = binding.metadata
         change = subresources.binding(binding, self.clock, self._bound_specs)
-        self._modify(_PODS, meta.namespace, binding.name, change, then, owns_metadata=True)
+        self._modify(_PODS, meta.namespace, binding.name, change, then)
 
     def scale(self, cls: type[KubeObject], namespace: str, name: str, replicas: int, then: Then) -> None:
         """The scale subresource: set ``spec.replicas``, whatever the revision."""
@@ -285,8 +284,7 @@ class ApiServer:
             changes["name"] = self._generated_name(resource, namespace, meta)
         if meta.deletion_timestamp is not None:
             changes |= {"deletion_timestamp": None, "deletion_grace_period_seconds": None}
-        own = obj.replaced(metadata=meta.replaced(**changes))
-        return resource.prepare(self._admission.admit(own))
+        return resource.prepare(self._admission.admit(obj, meta.replaced(**changes)))
 
     def _generated_name(self, resource: Resource, namespace: str | None, meta: ObjectMeta) -> str:
         if not meta.generate_name:
@@ -326,16 +324,14 @@ class ApiServer:
         name: str,
         change: Change,
         then: Then,
-        *,
-        owns_metadata: bool = False,
     ) -> None:
         """etcd3 store's GuaranteedUpdate: apply ``change`` to the newest object and write it if nobody came between.
 
-        It starts from the watch cache, and reads etcd when that turns out to be behind. ``owns_metadata``: whatever
-        ``change`` makes has metadata that nobody else holds.
+        It starts from the watch cache, and reads etcd when that turns out to be behind. What ``change`` makes must be
+        new as far as its metadata, and without resourceVersion (:func:`committed`).
         """
-        update = _Update(self, resource, resource.key(namespace, name), name, change, then, owns_metadata)
-        cached = self._cachers[resource.kind].objects.get(update.key)
+        update = _Update(self, resource, resource.key(namespace, name), name, change, then)
+        cached = update.cacher.objects.get(update.key)
         if cached is None:
             update.read()
         else:
@@ -345,7 +341,7 @@ class ApiServer:
 class _Update:
     """One read-modify-write under way."""
 
-    __slots__ = ("change", "etcd", "key", "last", "name", "owns_metadata", "record", "resource", "sizes", "then")
+    __slots__ = ("cacher", "change", "etcd", "key", "name", "new", "resource", "sizes", "then")
 
     def __init__(
         self,
@@ -355,18 +351,16 @@ class _Update:
         name: str,
         change: Change,
         then: Then,
-        owns_metadata: bool,
     ) -> None:
         self.etcd = server.etcd
         self.sizes = server.sizes
-        self.owns_metadata = owns_metadata
+        self.cacher = server._cachers[resource.kind]
         self.resource = resource
         self.key = key
         self.name = name
         self.change = change
         self.then = then
-        self.record: Record | None = None
-        self.last: Any = None
+        self.new: Any = None
 
     def read(self) -> None:
         self.etcd.submit(Range(self.key), self._read_answer)
@@ -394,25 +388,25 @@ class _Update:
             return
         revision = int(current.metadata.resource_version)
         if isinstance(new, Remove):
-            self.last = new.last
+            self.new = new.last
             self.etcd.submit(DeleteIf(self.key, revision), self._removed)
             return
-        self.record = Record(new, owns_metadata=self.owns_metadata)
-        self.etcd.submit(PutIf(self.key, self.record, revision, self.sizes.of(new)), self._committed)
+        assert new.metadata.resource_version is None
+        self.new = new
+        self.etcd.submit(PutIf(self.key, new, revision, self.sizes.of(new)), self._committed)
 
     def _overtaken(self, found: KeyValue | None) -> None:
         """Somebody wrote in between: try again on what they wrote."""
         if found is None:
             self.then(None, errors.not_found(self.resource.qualified, self.name))
         else:
-            self.attempt(decode(found), fresh=True)
+            self.attempt(_object_of(found), fresh=True)
 
     def _committed(self, response: IfResponse | None, error: EtcdError | None) -> None:
         if response is None:
             self.then(None, _storage_error(error))
         elif response.succeeded:
-            assert self.record is not None
-            self.then(self.record.read(response.revision), None)
+            self.then(committed(self.new, response.revision), None)
         else:
             self._overtaken(response.current)
 
@@ -420,19 +414,25 @@ class _Update:
         if response is None:
             self.then(None, _storage_error(error))
         elif response.succeeded:
-            self.then(at_revision(self.last, response.revision), None)
+            self.then(self.cacher.removed(self.new, response.revision), None)
         else:
             self._overtaken(response.current)
 
 
+def _object_of(kv: KeyValue) -> Any:
+    return committed(kv.value, kv.mod_revision)
+
+
 def _with_status(resource: Resource, current: Any, wanted: Any) -> Any:
     """The object an update of its status leads to: nothing else of ``wanted`` counts."""
-    changes: dict[str, Any] = {}
-    if wanted.status != current.status:
-        changes["status"] = wanted.status
-    if resource.status_annotations and wanted.metadata.annotations != current.metadata.annotations:
-        changes["metadata"] = current.metadata.replaced(annotations=wanted.metadata.annotations)
-    return current.replaced(**changes) if changes else current
+    meta, annotations = current.metadata, current.metadata.annotations
+    if resource.status_annotations:
+        annotations = wanted.metadata.annotations
+    if wanted.status == current.status and annotations == meta.annotations:
+        return current
+    return current.replaced(
+        metadata=meta.replaced(annotations=annotations, resource_version=None), status=wanted.status
+    )
 
 
 def _updated(resource: Resource, current: Any, wanted: Any) -> Any:
@@ -447,15 +447,18 @@ def _updated(resource: Resource, current: Any, wanted: Any) -> Any:
     counts = spec_changed or (resource.annotations_count and new.annotations != old.annotations)
     if resource.has_generation and counts:
         changes["generation"] = (old.generation or 0) + 1
-    # Always a copy: what is stored is completed in place, and the caller may still hold ``wanted``.
-    wanted = wanted.replaced(metadata=new.replaced(**changes) if changes else new)
+    # Always copies: what is stored is completed in place, and the caller may still hold ``wanted``.
+    wanted = wanted.replaced(metadata=new.replaced(**changes))
     if resource.has_status and wanted.status is not current.status:
         wanted = wanted.replaced(status=current.status)
     if spec_changed:
         check(wanted)
     if not wanted.metadata.finalizers and old.finalizers and ready_to_remove(wanted):
         return Remove(wanted)
-    return current if wanted == current else wanted
+    if wanted == current:
+        return current
+    wanted.metadata.completed(resource_version=None)
+    return wanted
 
 
 _SYSTEM_FIELDS = (

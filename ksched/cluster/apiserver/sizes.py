@@ -27,19 +27,17 @@ class Sizes:
         """Estimated length in bytes of the object's JSON."""
         meta = obj.metadata
         size = _METADATA + _STATUS
-        for key, value in meta.labels.items():
-            size += len(key) + len(value) + 6
-        for key, value in meta.annotations.items():
-            size += len(key) + len(value) + 6
+        for texts in (meta.labels, meta.annotations):
+            for key, value in texts.items():
+                size += len(key) + len(value) + 6
         spec = getattr(obj, "spec", None)
-        return size if spec is None else size + self._of_spec(spec)
+        if spec is not None:
+            size += self._specs.get(spec) or self._measure(spec)
+        return size
 
     def measured_with(self, spec: Any, base: Any, added: int) -> None:
         """``spec`` is ``base`` and ``added`` bytes more: no need to encode it for each node bound to."""
-        self._specs.put(spec, self._of_spec(base) + added)
+        self._specs.put(spec, (self._specs.get(base) or self._measure(base)) + added)
 
-    def _of_spec(self, spec: Any) -> int:
-        known = self._specs.get(spec)
-        if known is None:
-            known = self._specs.put(spec, len(json.dumps(spec.to_dict(), separators=(",", ":"))))
-        return known
+    def _measure(self, spec: Any) -> int:
+        return self._specs.put(spec, len(json.dumps(spec.to_dict(), separators=(",", ":"))))

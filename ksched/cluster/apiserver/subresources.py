@@ -41,10 +41,7 @@ class BoundSpecs:
 
 
 def binding(request: Binding, clock: Clock, specs: BoundSpecs) -> Callable[[Pod], Pod]:
-    """The change a Binding makes to its pod (pkg/registry/core/pod/storage, assignPod).
-
-    The pod it makes has metadata of its own.
-    """
+    """The change a Binding makes to its pod (pkg/registry/core/pod/storage, assignPod)."""
     name, node = request.name, request.target.name
     wanted_uid, annotations = request.metadata.uid, request.metadata.annotations
 
@@ -62,8 +59,9 @@ def binding(request: Binding, clock: Clock, specs: BoundSpecs) -> Callable[[Pod]
             raise _refused(name, f'pod {name} is already assigned to node "{pod.spec.node_name}"')
         if pod.spec.scheduling_gates:
             raise _refused(name, f"pod {name} has non-empty .spec.schedulingGates")
+        merged = meta.annotations | annotations if annotations else meta.annotations
         return pod.replaced(
-            metadata=meta.replaced(annotations=meta.annotations | annotations) if annotations else meta.replaced(),
+            metadata=meta.replaced(annotations=merged, resource_version=None),
             spec=specs.get(pod.spec, node),
             status=pod.status.replaced(conditions=_scheduled(pod.status.conditions, clock.timestamp())),
         )
@@ -120,6 +118,9 @@ def take_disruption(pod_name: str, clock: Clock) -> Callable[[PodDisruptionBudge
         if (status.observed_generation or 0) < (budget.metadata.generation or 0) or allowed <= 0:
             raise errors.too_many_requests("Cannot evict pod as it would violate the pod's disruption budget.")
         disrupted = status.disrupted_pods | {pod_name: clock.timestamp()}
-        return budget.replaced(status=status.replaced(disruptions_allowed=allowed - 1, disrupted_pods=disrupted))
+        return budget.replaced(
+            metadata=budget.metadata.replaced(resource_version=None),
+            status=status.replaced(disruptions_allowed=allowed - 1, disrupted_pods=disrupted),
+        )
 
     return change

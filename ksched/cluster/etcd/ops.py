@@ -227,9 +227,9 @@ class WatchBatch(NamedTuple):
 
 def encoded_size(op: Request) -> int:
     """Bytes of a request, as far as limits are concerned: the keys and values it writes."""
-    if isinstance(op, (Put, PutIf)):
+    if type(op) is PutIf or type(op) is Put:
         return len(op.key) + (op.size if op.size >= 0 else len(op.value or b""))
-    if isinstance(op, Txn):
+    if type(op) is Txn:
         size = 0
         for branch in (op.success, op.failure):
             for inner in branch:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import builtins
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 from ksched.cluster.etcd import errors
@@ -83,12 +83,13 @@ class Store:
         self._history: dict[bytes, list[KeyValue]] = {}
         self._sorted: list[bytes] = []
         self._unsorted: list[bytes] = []
+        self._gone: set[bytes] = set()  # keys that stand in the two lists above and have no history any more
         # Changes by revision, from _log_first on: one KeyValue, or a list of them for a txn that made several.
         self._log: list[KeyValue | list[KeyValue]] = []
         self._log_first = 2
         self._watches = WatchIndex()
         self._next_watch_id = 0
-        self._changes: list[Event] = []  # of the write txn under way
+        self._changes: list[KeyValue] = []  # of the write txn under way
 
     def fork(self) -> Store:
         """A store of the same state and without watches, to be changed apart from this one; versions are shared."""
@@ -100,6 +101,7 @@ class Store:
         other._history = {key: history.copy() for key, history in self._history.items()}
         other._sorted = self._sorted.copy()
         other._unsorted = self._unsorted.copy()
+        other._gone = self._gone.copy()
         other._log = self._log.copy()
         other._log_first = self._log_first
         return other
@@ -142,12 +144,13 @@ class Store:
         return TxnResponse(self.revision, plan[0], responses)
 
     def put_if(self, op: PutIf) -> IfResponse:
-        if not op.key:
+        key, value, expected, size = op
+        if not key:
             raise errors.empty_key()
-        current = self._live(op.key)
-        if (current.mod_revision if current is not None else 0) != op.expected_revision:
+        current = self._live(key)
+        if (current.mod_revision if current is not None else 0) != expected:
             return IfResponse(self.revision, False, current)
-        self._put(op.key, op.value, 0, op.size, current)
+        self._put(key, value, 0, size, current)
         self._commit()
         return IfResponse(self.revision, True, None)
 
@@ -174,9 +177,8 @@ class Store:
         for entry in dropped:
             for kv in _changes_of(entry):
                 self._compact_key(kv.key, target)
-        # One pass over the index is cheaper than taking the gone keys out of it one by one.
-        self._sorted = [key for key in self._sorted if key in self._history]
-        self._unsorted = [key for key in self._unsorted if key in self._history]
+        if len(self._gone) * 2 >= len(self._sorted) + len(self._unsorted):
+            self._forget_gone_keys()
         keep_from = max(target, self._log_first)
         del self._log[: keep_from - self._log_first]
         self._log_first = keep_from
@@ -227,11 +229,9 @@ class Store:
             return watch
         for revision in builtins.range(max(start, self._log_first), self.revision + 1):
             entry = self._log[revision - self._log_first]
-            events = [
-                Event(kv, self._before(kv) if prev_kv else None) for kv in _changes_of(entry) if watch.covers(kv.key)
-            ]
+            events = tuple([Event(kv) for kv in _changes_of(entry) if watch.covers(kv.key)])
             if events:
-                watch.deliver(revision, events)
+                watch.deliver(revision, self._with_previous(events) if prev_kv else events)
         self._watches.add(watch)
         return watch
 
@@ -261,7 +261,10 @@ class Store:
         history = self._history.get(key)
         if history is None:
             self._history[key] = history = []
-            self._unsorted.append(key)
+            if key in self._gone:
+                self._gone.remove(key)
+            else:
+                self._unsorted.append(key)
         if prev is None:
             create, version = revision, 1
         else:
@@ -275,7 +278,7 @@ class Store:
         kv = KeyValue(key, value, create, revision, version, lease, size)
         history.append(kv)
         self.size_in_use += size
-        self._changes.append(Event(kv, prev))
+        self._changes.append(kv)
 
     def _delete_range(self, op: DeleteRange) -> list[KeyValue]:
         gone = []
@@ -294,7 +297,7 @@ class Store:
             self.leases[prev.lease].keys.pop(key, None)
         tombstone = KeyValue(key, None, 0, self.revision + 1, 0, 0, 0)
         history.append(tombstone)
-        self._changes.append(Event(tombstone, prev))
+        self._changes.append(tombstone)
         return prev
 
     def _commit(self) -> None:
@@ -305,34 +308,45 @@ class Store:
         self._changes = []
         self.revision += 1
         if len(changes) == 1:
-            kv = changes[0].kv
+            kv = changes[0]
             self._log.append(kv)
+            alone = (Event(kv),)
             for watch in self._watches.of(kv.key):
-                watch.deliver(self.revision, changes)
+                watch.deliver(self.revision, self._with_previous(alone) if watch.prev_kv else alone)
             return
-        self._log.append([event.kv for event in changes])
+        self._log.append(changes)
         interested: dict[int, tuple[Watch, list[Event]]] = {}
-        for event in changes:
-            for watch in self._watches.of(event.kv.key):
-                interested.setdefault(watch.id, (watch, []))[1].append(event)
+        for kv in changes:
+            for watch in self._watches.of(kv.key):
+                interested.setdefault(watch.id, (watch, []))[1].append(Event(kv))
         for watch_id in sorted(interested):
             watch, events = interested[watch_id]
-            watch.deliver(self.revision, events)
+            watch.deliver(self.revision, self._with_previous(events) if watch.prev_kv else tuple(events))
 
     def _compact_key(self, key: bytes, target: int) -> None:
         history = self._history.get(key)
         if history is None:
             return
-        kept = bisect_right(history, target, key=_mod_revision) - 1  # the version that is current at target
-        if kept < 0:
-            return
-        if history[kept].version == 0:
+        # The version that is current at target; for most keys it is their last.
+        kept = len(history) - 1
+        if history[kept].mod_revision > target:
+            kept = bisect_right(history, target, key=_mod_revision) - 1
+        if kept >= 0 and history[kept].version == 0:
             kept += 1
+        if kept <= 0:
+            return
         for kv in history[:kept]:
             self.size_in_use -= kv.size
         del history[:kept]
         if not history:
             del self._history[key]
+            self._gone.add(key)
+
+    def _forget_gone_keys(self) -> None:
+        # One pass over the index is cheaper than taking them out of it one by one.
+        self._sorted = [key for key in self._sorted if key not in self._gone]
+        self._unsorted = [key for key in self._unsorted if key not in self._gone]
+        self._gone = set()
 
     # -- reading ----------------------------------------------------------------------------------------------
 
@@ -374,6 +388,9 @@ class Store:
             if kv.version:
                 found.append(kv)
         return found
+
+    def _with_previous(self, events: Iterable[Event]) -> tuple[Event, ...]:
+        return tuple([Event(event.kv, self._before(event.kv)) for event in events])
 
     def _before(self, kv: KeyValue) -> KeyValue | None:
         """The version ``kv`` replaced, unless there was none or it has been compacted."""

@@ -77,19 +77,28 @@ class WatchHandle:
     def serve(self, store: Store) -> None:
         """Be served from ``store`` from now on, over the same connection: the member has taken over a snapshot."""
         self._store = store
+        # Over a connection that takes no time whatever is sent has been received.
+        at_once = self._connection is not None and self._connection.is_instant
+        if at_once:
+            self._sent = self._received
         if not self._sent:
             self._sent = self._received = store.revision + 1
         key, range_end, prev_kv = self._args
-        self._watch = store.watch(self._send, key, range_end, start_revision=self._sent, prev_kv=prev_kv)
+        sink = self._receive if at_once else self._send
+        self._watch = store.watch(sink, key, range_end, start_revision=self._sent, prev_kv=prev_kv)
 
     def _send(self, batch: WatchBatch) -> None:
         connection = self._connection
         if connection is not None:
             self._sent = batch.revision + 1
-            connection.send(self._receive, batch, connection)
+            connection.send(self._arrive, batch, connection)
 
-    def _receive(self, batch: WatchBatch, connection: OrderedChannel) -> None:
-        if self.open and connection is self._connection:
+    def _arrive(self, batch: WatchBatch, connection: OrderedChannel) -> None:
+        if connection is self._connection:
+            self._receive(batch)
+
+    def _receive(self, batch: WatchBatch) -> None:
+        if self.open:
             self._received = batch.revision + 1
             if batch.canceled:
                 self.cancel()

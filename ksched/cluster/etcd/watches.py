@@ -45,15 +45,14 @@ class Watch:
             return key == self.key
         return self.key <= key and (self.range_end == FROM_KEY or key < self.range_end)
 
-    def deliver(self, revision: int, events: list[Event]) -> None:
-        """Pass on what the watch's filters leave of one revision's events."""
+    def deliver(self, revision: int, events: tuple[Event, ...]) -> None:
+        """Pass on what the watch's filters leave of one revision's events, which have ``prev_kv`` if it wants them."""
         if revision < self.from_revision:
             return
         if self.no_put or self.no_delete:
-            events = [e for e in events if not (self.no_delete if e.is_delete else self.no_put)]
+            events = tuple([e for e in events if not (self.no_delete if e.is_delete else self.no_put)])
         if events:
-            shown = events if self.prev_kv else [Event(e.kv) for e in events]
-            self.sink(WatchBatch(revision, tuple(shown)))
+            self.sink(WatchBatch(revision, events))
 
 
 class WatchIndex:

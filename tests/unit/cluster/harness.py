@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ksched.cluster import Cluster, ClusterConfig
+from ksched.cluster.apiserver.cacher import committed
 from ksched.cluster.apiserver.client import Client
 from ksched.cluster.etcd.ops import WatchBatch, prefix_end
 from ksched.cluster.priorities import SCHEDULE
@@ -130,7 +131,7 @@ class History:
         for event in batch.events:
             key = event.kv.key.decode().removeprefix("/registry/")
             verb = "delete" if event.is_delete else "create" if event.kv.version == 1 else "update"
-            value = None if event.is_delete else event.kv.value.read(event.kv.mod_revision).to_dict()
+            value = None if event.is_delete else committed(event.kv.value, event.kv.mod_revision).to_dict()
             self.rows.append((self._kernel.now / SECOND, batch.revision, verb, key, value))
 
     def of(self, prefix: str) -> list[tuple[float, int, str, str, Any]]:
@@ -165,7 +166,7 @@ class Diary:
             for event in batch.events:
                 key = event.kv.key.decode().removeprefix("/registry/")
                 verb = "delete" if event.is_delete else "create" if event.kv.version == 1 else "update"
-                text = "" if event.is_delete else describe(event.kv.value.read(event.kv.mod_revision).to_dict())
+                text = "" if event.is_delete else describe(committed(event.kv.value, event.kv.mod_revision).to_dict())
                 self._line(f"etcd {batch.revision} {verb} {key} {text}")
 
         cluster.etcd.store.watch(receive, b"/registry/", prefix_end(b"/registry/"))

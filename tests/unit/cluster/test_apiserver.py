@@ -265,8 +265,8 @@ def test_a_write_asks_only_the_watchers_of_the_node_concerned(empty: Any) -> Non
     asked = []
     for i in range(50):
         selection = Selection("Pod", field_selector=f"spec.nodeName=n{i},status.phase=Pending")
-        matches = selection.fields.matches
-        selection.fields.matches = lambda obj, i=i, m=matches: (asked.append(i), m(obj))[1]
+        matches = selection.matches
+        selection.matches = lambda obj, i=i, m=matches: (asked.append(i), m(obj))[1]
         empty.client.watch(Pod, lambda events: None, resource_version="1", selection=selection)
     do(empty, "create", pod("p"))
     bind(empty, node="n7")

@@ -277,6 +277,17 @@ def test_compaction_gives_back_what_was_overwritten_or_deleted() -> None:
     assert made._sorted == [b"a"] or made._unsorted == [b"a"]
 
 
+def test_a_key_that_was_compacted_away_and_comes_back_is_listed_once() -> None:
+    made = store("a", "b", "c")
+    assert keys(made) == ["a", "b", "c"]
+    made.delete_range(DeleteRange(b"b"))
+    made.compact(Compact(made.revision))
+    assert keys(made) == ["a", "c"]
+    made.put(Put(b"b", b""))
+    assert keys(made) == ["a", "b", "c"]
+    assert keys(made.fork()) == ["a", "b", "c"]
+
+
 KEY = st.sampled_from([b"a", b"b", b"c", b"d"])
 OPS = st.one_of(
     st.builds(lambda key, value: Put(key, value), KEY, st.binary(max_size=2)),
