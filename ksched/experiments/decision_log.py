@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from array import array
+from itertools import accumulate, chain
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from ksched.experiments.columns import Integers, Labels, Offsets
-from ksched.framework import Decision, Rejection
+from ksched.experiments.columns import Labels, Offsets, integers
+from ksched.framework import Candidate, Decision, Outcome, Rejection
 
 TOP = 5
 """How many of the best nodes a decision keeps, with every plugin's weighted score."""
@@ -44,33 +44,27 @@ class DecisionLog:
     """
 
     def __init__(self) -> None:
-        self._t_us = Integers()
+        self._t_us = array("q")
         self._pods: list[str] = []
         self._workloads: list[str] = []
-        self._attempt = Integers()
-        self._result = Labels()
-        self._node = Labels()
-        self._evaluated = Integers()
-        self._feasible = Integers()
-        self._score = Integers()
-        self._has_score = Integers()
-        self._tied = Integers()
+        self._attempt = array("q")
+        self._outcomes: list[Outcome] = []
+        self._node: list[str | None] = []
+        self._evaluated = array("q")
+        self._feasible = array("q")
+        self._score: list[int | None] = []
+        self._tied = array("q")
         self._top = Offsets()
         self._top_node = Labels()
-        self._top_total = Integers()
+        self._top_total = array("q")
         self._scores = Offsets()
         self._score_plugin = Labels()
-        self._score_value = Integers()
-        self._nominated = Labels()
+        self._score_value = array("q")
+        self._nominated: list[str | None] = []
         self._victims = Offsets()
         self._victim: list[str] = []
         self._rejections = array("i")
         self._known_rejections: dict[tuple[Rejection, ...], int] = {(): 0}
-        self._rejection_ends = Offsets()
-        self._rejection_ends.close(0)
-        self._rejection_plugin = Labels()
-        self._rejection_reason = Labels()
-        self._rejection_nodes = Integers()
 
     def __len__(self) -> int:
         return len(self._pods)
@@ -82,80 +76,75 @@ class DecisionLog:
         self._pods.append(pod.key)
         self._workloads.append(pod.workload)
         self._attempt.append(decision.attempt)
-        self._result.append(decision.outcome.value)
+        self._outcomes.append(decision.outcome)
         self._node.append(decision.node)
         self._evaluated.append(decision.evaluated)
         self._feasible.append(decision.feasible)
-        self._score.append(decision.score or 0)
-        self._has_score.append(decision.score is not None)
+        self._score.append(decision.score)
         self._tied.append(decision.tied)
-        top = decision.top[:TOP]
-        if top:
-            self._top_node.extend([candidate.node for candidate in top])
-            self._top_total.extend([candidate.total for candidate in top])
-            end = len(self._score_value)
-            for candidate in top:
-                scores = candidate.scores
-                self._score_plugin.extend(scores)
-                self._score_value.extend(scores.values())
-                end += len(scores)
-                self._scores.close(end)
+        if decision.top:
+            self._append_top(decision.top[:TOP])
         self._top.close(len(self._top_total))
         self._nominated.append(decision.nominated_node)
         self._victim.extend(decision.victims)
         self._victims.close(len(self._victim))
-        rejections = self._rejections_code(decision.rejections)
+        # A waiting pod is tried again and again and told the same: what is equal is kept once.
+        known = self._known_rejections
+        rejections = known.setdefault(decision.rejections, len(known))
         self._rejections.append(rejections)
         return rejections
 
-    def _rejections_code(self, rejections: tuple[Rejection, ...]) -> int:
-        # A waiting pod is tried again and again and told the same: what is equal is kept once.
-        code = self._known_rejections.get(rejections)
-        if code is None:
-            code = self._known_rejections[rejections] = len(self._known_rejections)
-            for rejection in rejections:
-                self._rejection_plugin.append(rejection.plugin)
-                self._rejection_reason.append(rejection.reason)
-                self._rejection_nodes.append(rejection.nodes)
-            self._rejection_ends.close(len(self._rejection_nodes))
-        return code
+    def _append_top(self, top: tuple[Candidate, ...]) -> None:
+        self._top_node.extend([candidate.node for candidate in top])
+        self._top_total.extend([candidate.total for candidate in top])
+        end = len(self._score_value)
+        for candidate in top:
+            scores = candidate.scores
+            self._score_plugin.extend(scores)
+            self._score_value.extend(scores.values())
+            end += len(scores)
+            self._scores.close(end)
 
     def to_arrow(self) -> pa.Table:
         """The table ``decisions``."""
-        scores = pa.MapArray.from_arrays(
-            self._scores.to_arrow(), self._score_plugin.to_strings(), self._score_value.to_arrow()
-        )
-        top = pa.StructArray.from_arrays(
-            [self._top_node.to_strings(), self._top_total.to_arrow(), scores], fields=list(TOP_TYPE)
-        )
-        rejections = pa.StructArray.from_arrays(
-            [
-                self._rejection_plugin.to_strings(),
-                self._rejection_reason.to_strings(),
-                self._rejection_nodes.to_arrow(pa.int32()),
-            ],
-            fields=list(REJECTION_TYPE),
-        )
-        distinct = pa.ListArray.from_arrays(self._rejection_ends.to_arrow(), rejections)
+        results = pa.array([outcome.value for outcome in self._outcomes], pa.string())
         return pa.table(
             {
                 "seq": pa.array(range(len(self)), pa.int64()),
-                "t_us": self._t_us.to_arrow(),
+                "t_us": integers(self._t_us),
                 "pod": pa.array(self._pods, pa.string()),
                 "workload": pa.array(self._workloads, pa.string()),
-                "attempt": self._attempt.to_arrow(pa.int32()),
-                "result": self._result.to_arrow(),
-                "node": self._node.to_strings(),
-                "evaluated": self._evaluated.to_arrow(pa.int32()),
-                "feasible": self._feasible.to_arrow(pa.int32()),
-                "score": pc.if_else(self._has_score.to_arrow(pa.bool_()), self._score.to_arrow(), None),
-                "tied": self._tied.to_arrow(pa.int32()),
-                "top": pa.ListArray.from_arrays(self._top.to_arrow(), top),
-                "rejections": distinct.take(pa.array(self._rejections, pa.int32())),
-                "nominated_node": self._nominated.to_strings(),
+                "attempt": integers(self._attempt, pa.int32()),
+                "result": results.dictionary_encode(),
+                "node": pa.array(self._node, pa.string()),
+                "evaluated": integers(self._evaluated, pa.int32()),
+                "feasible": integers(self._feasible, pa.int32()),
+                "score": pa.array(self._score, pa.int64()),
+                "tied": integers(self._tied, pa.int32()),
+                "top": pa.ListArray.from_arrays(self._top.to_arrow(), self._tops()),
+                "rejections": self._distinct_rejections().take(pa.array(self._rejections, pa.int32())),
+                "nominated_node": pa.array(self._nominated, pa.string()),
                 "victims": pa.ListArray.from_arrays(self._victims.to_arrow(), pa.array(self._victim, pa.string())),
             }
         )
+
+    def _tops(self) -> pa.Array:
+        scores = pa.MapArray.from_arrays(
+            self._scores.to_arrow(), self._score_plugin.to_strings(), integers(self._score_value)
+        )
+        columns = [self._top_node.to_strings(), integers(self._top_total), scores]
+        return pa.StructArray.from_arrays(columns, fields=list(TOP_TYPE))
+
+    def _distinct_rejections(self) -> pa.Array:
+        distinct = list(self._known_rejections)
+        ends = pa.array([0, *accumulate(map(len, distinct))], pa.int32())
+        flat = list(chain.from_iterable(distinct))
+        columns = [
+            pa.array([rejection.plugin for rejection in flat], pa.string()),
+            pa.array([rejection.reason for rejection in flat], pa.string()),
+            pa.array([rejection.nodes for rejection in flat], pa.int32()),
+        ]
+        return pa.ListArray.from_arrays(ends, pa.StructArray.from_arrays(columns, fields=list(REJECTION_TYPE)))
 
 
 class EventLog:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ksched.cluster.cluster import Cluster
 from ksched.cluster.scheduler import Scheduler
@@ -23,10 +23,12 @@ from ksched.experiments.samples import Shape
 from ksched.framework import SchedulerConfiguration
 from ksched.framework.invoke import judging
 from ksched.framework.metering import Meter
+from ksched.objects import KubeObject
 from ksched.objects.gpu import allowed_models
 from ksched.tables import ExpectedPod, compile_spec
 from ksched.traces import Trace, load_trace
-from ksched.traces.specs import Shapes
+from ksched.traces.replay import Replay
+from ksched.traces.specs import cluster_nodes, priority_classes, shapes_of
 
 
 def simulate(spec: RunSpec, progress: Progress, *, profile_plugins: bool = False) -> RunOutput:
@@ -44,8 +46,7 @@ def _simulate(spec: RunSpec, progress: Progress, profile_plugins: bool) -> RunOu
     for meter in meters:
         simulation.scheduler.on_decision.append(meter.decided)
     with judging:
-        while simulation.step():
-            pass
+        simulation.run()
     timing = {"plugins": [row for meter in meters for row in meter.rows()]} if meters else {}
     output = simulation.output(timing)
     simulation.cluster.close()
@@ -67,15 +68,20 @@ class Simulation:
             framework.expect(expected)
         probes = {name: PROBES[name](table, expected) for name in spec.config["probes"]}
         self.recorder = Recorder(self.cluster.api, table, shapes(trace), probes)
-        replay = make_replay(trace, spec.config["replay"], spec.seed)
-        self._ends = replay.mode == "timestamp"
-        self._driver = MODES[replay.mode](self.cluster, self.recorder, replay, spec.config["replay"], progress)
-        self._driver.set_up(trace)
+        options = spec.config["replay"]
+        arriving = _arriving(trace, tuple(sorted(options.items())), spec.seed)
+        self._ends = arriving.replay.mode == "timestamp"
+        self._driver = MODES[arriving.replay.mode](self.cluster, self.recorder, arriving.replay, options, progress)
+        self._driver.set_up(arriving.at_start)
         self._driver.begin()
 
     def step(self) -> bool:
         """Let the next thing happen; False once the run is over."""
         return self._driver.step()
+
+    def run(self) -> None:
+        """All steps there are."""
+        self._driver.run()
 
     def output(self, timing: Mapping[str, Any] | None = None) -> RunOutput:
         """Close the books of a run that is over; to be called once."""
@@ -126,10 +132,26 @@ def _load(source: str, data: Path | None) -> Trace:
     return load_trace(source, data=data)
 
 
+class _Arriving(NamedTuple):
+    """What a run is to create: ``at_start`` what is there before the first pod, then the replay."""
+
+    at_start: tuple[KubeObject, ...]
+    replay: Replay
+
+
+@lru_cache(maxsize=1)
+def _arriving(trace: Trace, options: tuple[tuple[str, Any], ...], seed: int) -> _Arriving:
+    """Runs that differ in nothing but the policy create the very same objects, which nobody changes."""
+    named = dict(options)
+    replay = make_replay(trace, named, seed)
+    nodes = cluster_nodes(trace, max_pods=named["max_pods"], ranks=replay.node_ranks)
+    return _Arriving((*priority_classes(trace), *nodes), replay)
+
+
 @lru_cache(maxsize=2)
 def expected_pods(trace: Trace) -> tuple[ExpectedPod, ...]:
     """The request shapes among the pods of a trace and how often each occurs."""
-    distinct = Shapes(trace)
+    distinct = shapes_of(trace)
     return tuple(
         ExpectedPod(compile_spec(distinct.spec(number)), int(distinct.count[number])) for number in range(len(distinct))
     )

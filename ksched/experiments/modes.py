@@ -6,7 +6,7 @@ decided; a pod that does not fit is deleted and not tried again. ``snapshot``: a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ksched.cluster.cluster import Cluster
@@ -15,11 +15,9 @@ from ksched.errors import InputError
 from ksched.experiments.recorder import Recorder
 from ksched.experiments.run_spec import Progress
 from ksched.framework import Decision
-from ksched.objects import Pod
+from ksched.objects import KubeObject, Pod
 from ksched.sim.kernel import SECOND, Timer
-from ksched.traces import Trace
 from ksched.traces.replay import Arrival, Replay
-from ksched.traces.specs import cluster_nodes, priority_classes
 
 GAP = SECOND
 """From a decision to the next arrival in mode inflate: long enough for what follows from the decision (binding, the
@@ -47,14 +45,12 @@ class Driver:
         self._arrivals: Iterator[Arrival] = iter(replay)
         self._submitted = 0
         self._over = False
-        cluster.scheduler.on_decision.append(self._decided)
+        cluster.scheduler.on_decision.append(recorder.decided)
 
-    def set_up(self, trace: Trace) -> None:
-        """Create what is there before the first pod: priority classes and nodes."""
-        for priority_class in priority_classes(trace):
-            self.client.create(priority_class, _must_succeed)
-        for node in cluster_nodes(trace, max_pods=self.options["max_pods"], ranks=self.replay.node_ranks):
-            self.client.create(node, _must_succeed)
+    def set_up(self, objects: Iterable[KubeObject]) -> None:
+        """Create what is there before the first pod."""
+        for obj in objects:
+            self.client.create(obj, _must_succeed)
         # Whatever follows from that at this instant happens before the first arrival.
         self.kernel.run(until=self.kernel.now)
 
@@ -66,6 +62,12 @@ class Driver:
         """Let the next thing happen; False once the run is over."""
         return not self._over and self.kernel.step() and not self._over
 
+    def run(self) -> None:
+        """All steps there are."""
+        step = self.kernel.step
+        while not self._over and step():
+            pass
+
     def finish(self) -> None:
         """Close the books, once the run is over."""
         self.end_ns = self.kernel.now
@@ -75,9 +77,6 @@ class Driver:
     def notes(self) -> tuple[str, ...]:
         """Remarks for run.json."""
         return ()
-
-    def _decided(self, decision: Decision) -> None:
-        self.recorder.decided(decision)
 
     def _submit(self, arrival: Arrival) -> None:
         if arrival.run_ns.count(None) < len(arrival.run_ns):  # pods nobody filed run until they are deleted
@@ -159,6 +158,7 @@ class Inflate(Driver):
         """See :class:`Driver`."""
         self._waiting_for = ""
         self._every = max(1, len(self.replay) // SAMPLES)
+        self.cluster.scheduler.on_decision.append(self._decided)
         self.recorder.sample()
         self._submit_next()
 
@@ -171,7 +171,6 @@ class Inflate(Driver):
         self._submit(arrival)
 
     def _decided(self, decision: Decision) -> None:
-        super()._decided(decision)
         pod = decision.pod
         if pod.key != self._waiting_for:
             return  # tried again before its deletion reached the scheduler
@@ -201,6 +200,7 @@ class Snapshot(Driver):
         """See :class:`Driver`."""
         self._every = max(1, len(self.replay) // SAMPLES)
         self._untried = self.replay.pods
+        self.cluster.scheduler.on_decision.append(self._decided)
         self.recorder.sample()
         for arrival in self._arrivals:
             self._submit(arrival)
@@ -208,7 +208,6 @@ class Snapshot(Driver):
             self._stop()
 
     def _decided(self, decision: Decision) -> None:
-        super()._decided(decision)
         if decision.attempt == 1:
             self._untried -= 1
             if self._untried % self._every == 0:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ksched.experiments.columns import NEVER, Integers, Labels
+from ksched.experiments.columns import NEVER, Labels, integers, times
 from ksched.objects import CPU, MEMORY, Node, Pod, amount, node_devices
 from ksched.objects.resources import PODS
 from ksched.tables import NodeTable, PodView, SpecInfo
@@ -19,6 +21,9 @@ _PREEMPTED = "PreemptionByScheduler"
 
 _BLOCK = 1024
 """Rows that columns grow by at once."""
+_NEVER = array("q", [NEVER]) * _BLOCK
+_ZERO = array("q", [0]) * _BLOCK
+_NONE = [None] * _BLOCK
 
 
 class PodLog:
@@ -30,19 +35,20 @@ class PodLog:
 
     def __init__(self) -> None:
         self._names: list[str] = []
-        self._workload = Labels()
-        self._index = Integers()
-        self._incarnation = Integers()
-        self._t_create = Integers()
-        self._infos: list[SpecInfo] = []
-        self._t_scheduled = Integers(nullable=True)
-        self._t_running = Integers(nullable=True)
-        self._t_finished = Integers(nullable=True)
-        self._t_deleted = Integers(nullable=True)
-        self._node = Labels()
+        self._workload: list[str] = []
+        self._index = array("q")
+        self._incarnation = array("q")
+        self._t_create = array("q")
+        self._spec = array("i")
+        self._specs: dict[SpecInfo, int] = {}
+        self._t_scheduled = array("q")
+        self._t_running = array("q")
+        self._t_finished = array("q")
+        self._t_deleted = array("q")
+        self._node: list[str | None] = []
         self._outcome = Labels()
-        self._reason = Labels()
-        self._attempts = Integers()
+        self._reason: list[str | None] = []
+        self._attempts = array("q")
         self._room = 0
         self._row: dict[str, int] = {}
         self._incarnations: dict[tuple[str, int], int] = {}
@@ -69,33 +75,35 @@ class PodLog:
     def added(self, pod: Pod, t_us: int) -> SpecInfo:
         """A pod was created; returns what its spec says."""
         view = PodView(pod)
+        info = view.info
         key = (view.workload, view.index)
         incarnation = self._incarnations.get(key, 0)
         self._incarnations[key] = incarnation + 1
-        row = self._row[view.uid] = len(self._names)
+        row = len(self._names)
         if row == self._room:
             self._make_room()
+        self._row[view.uid] = row
         self._names.append(view.key)
         self._workload.append(view.workload)
         self._index.append(view.index)
         self._incarnation.append(incarnation)
         self._t_create.append(t_us)
-        self._infos.append(view.info)
-        if pod.spec.scheduling_gates:
+        self._spec.append(self._specs.setdefault(info, len(self._specs)))
+        if info.spec.scheduling_gates:
             self._outcome[row] = "gated"
         self.pending += 1
-        if pod.spec.node_name:
+        if info.spec.node_name:
             self.changed(pod, t_us)
-        return view.info
+        return info
 
     def _make_room(self) -> None:
         self._room += _BLOCK
-        for times in (self._t_scheduled, self._t_running, self._t_finished, self._t_deleted):
-            times.fill(NEVER, _BLOCK)
-        self._node.fill(None, _BLOCK)
+        for times_of in (self._t_scheduled, self._t_running, self._t_finished, self._t_deleted):
+            times_of.extend(_NEVER)
+        self._attempts.extend(_ZERO)
+        self._node.extend(_NONE)
+        self._reason.extend(_NONE)
         self._outcome.fill("pending", _BLOCK)
-        self._reason.fill(None, _BLOCK)
-        self._attempts.fill(0, _BLOCK)
 
     def changed(self, pod: Pod, t_us: int) -> None:
         """A pod was bound, or its status moved on."""
@@ -159,35 +167,35 @@ class PodLog:
     def to_arrow(self, *, can_end: bool) -> pa.Table:
         """The table ``pods``. ``can_end``: whether pods of this run end at all, so that living ones are censored."""
         n = len(self)
-        finished, deleted = self._t_finished.to_arrow()[:n], self._t_deleted.to_arrow()[:n]
+        finished, deleted = times(self._t_finished[:n]), times(self._t_deleted[:n])
         alive = pc.and_(pc.is_null(finished), pc.is_null(deleted))
         i32 = pa.int32()
         return pa.table(
             {
                 "pod": pa.array(self._names, pa.string()),
-                "workload": self._workload.to_strings(),
-                "index": self._index.to_arrow(i32),
-                "incarnation": self._incarnation.to_arrow(i32),
-                "t_create_us": self._t_create.to_arrow(),
-                "t_scheduled_us": self._t_scheduled.to_arrow()[:n],
-                "t_running_us": self._t_running.to_arrow()[:n],
+                "workload": pa.array(self._workload, pa.string()),
+                "index": integers(self._index, i32),
+                "incarnation": integers(self._incarnation, i32),
+                "t_create_us": integers(self._t_create),
+                "t_scheduled_us": times(self._t_scheduled[:n]),
+                "t_running_us": times(self._t_running[:n]),
                 "t_finished_us": finished,
                 "t_deleted_us": deleted,
-                "node": self._node.to_strings()[:n],
+                "node": pa.array(self._node[:n], pa.string()),
                 "outcome": self._outcome.to_arrow()[:n],
-                "reason": self._reason.to_strings()[:n],
-                "attempts": self._attempts.to_arrow(i32)[:n],
+                "reason": pa.array(self._reason[:n], pa.string()),
+                "attempts": integers(self._attempts[:n], i32),
                 "cpu_milli": self._requested(lambda info: info.requests.get(CPU, 0)),
                 "memory_b": self._requested(lambda info: info.requests.get(MEMORY, 0)),
                 "gpu_milli": self._requested(lambda info: info.gpu.total_milli if info.gpu else 0),
                 "gpu_count": self._requested(lambda info: info.gpu.count if info.gpu else 0).cast(i32),
                 "priority": self._requested(lambda info: info.priority).cast(i32),
-                "censored": alive if can_end else pa.array([False] * n, pa.bool_()),
+                "censored": alive if can_end else pa.array(np.zeros(n, dtype=np.bool_)),
             }
         )
 
     def _requested(self, read: Callable[[SpecInfo], int]) -> pa.Array:
-        return pa.array([read(info) for info in self._infos], pa.int64())
+        return pa.array(map(read, self._specs), pa.int64()).take(pa.array(self._spec, pa.int32()))
 
 
 def _nothing() -> None:
@@ -248,13 +256,14 @@ class NodeLog:
         """Requested cpu, memory, pods and milli-GPU at the end; zero for a node that left."""
         if row in self._removed or name not in table.index:
             return (0, 0, 0, 0)
-        pods = list(table.pods_on(name))
-        return (
-            sum(placed.pod.request(CPU) for placed in pods),
-            sum(placed.pod.request(MEMORY) for placed in pods),
-            len(pods),
-            sum(placed.pod.gpu.total_milli for placed in pods if placed.pod.gpu),
-        )
+        cpu = memory = pods = gpu_milli = 0
+        for placed in table.pods_on(name):
+            info = placed.pod.info
+            cpu += info.requests.get(CPU, 0)
+            memory += info.requests.get(MEMORY, 0)
+            pods += 1
+            gpu_milli += info.gpu.total_milli if info.gpu else 0
+        return cpu, memory, pods, gpu_milli
 
 
 def _allocatable(node: Node, resource: str) -> int:

@@ -13,9 +13,10 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
+from ksched.experiments.columns import integers
 from ksched.framework.columns import Watermark
 from ksched.objects import CPU
-from ksched.tables import NODE, USAGE, WHOLE, ExpectedPod, NodeTable
+from ksched.tables import NODE, USAGE, DeviceState, ExpectedPod, NodeTable
 from ksched.tables.fragmentation import BUCKETS, fragmentation, typical_pods
 
 
@@ -37,36 +38,44 @@ class FragmentationProbe:
         self._table = table
         self._fragmentation = fragmentation(typical_pods(expected))
         self._changes = Watermark(table, NODE | USAGE)
-        self._nodes: list[tuple[int, ...]] = []
-        self._totals = [0] * len(self.columns)
+        self._nodes: list[tuple[DeviceState, tuple[int, ...]]] = []
+        self._used = 0
+        self._idle = [0] * len(BUCKETS)
         self._measured: list[float] = [0.0] * len(self.columns)
 
     def measure(self) -> Sequence[float]:
         """float[columns]; sums are kept in whole numbers, so no error builds up from step to step."""
         rows = self._changes.advance()
-        if rows is not None and not len(rows):
-            return self._measured
         if rows is None:
-            self._nodes = self._measure_nodes(list(range(self._table.n)))
-            self._totals = [sum(values) for values in zip(*self._nodes, strict=True)] or [0] * len(self.columns)
+            self._measure_all()
+        elif len(rows):
+            for row in rows.tolist():
+                self._measure_again(row)
         else:
-            changed = rows.tolist()
-            for row, now in zip(changed, self._measure_nodes(changed), strict=True):
-                before, self._nodes[row] = self._nodes[row], now
-                self._totals = [total + new - old for total, new, old in zip(self._totals, now, before, strict=True)]
-        used, *idle = self._totals
+            return self._measured
         pods = max(self._fragmentation.pods, 1)
-        self._measured = [float(used), *[mass / pods for mass in idle]]
+        self._measured = [float(self._used), *[mass / pods for mass in self._idle]]
         return self._measured
 
-    def _measure_nodes(self, rows: list[int]) -> list[tuple[int, ...]]:
+    def _measure_all(self) -> None:
+        self._nodes = [self._measure_node(row) for row in range(self._table.n)]
+        self._used = sum(state.used for state, _ in self._nodes)
+        by_bucket = zip(*(masses for _, masses in self._nodes), strict=True)
+        self._idle = [sum(masses) for masses in by_bucket] or [0] * len(BUCKETS)
+
+    def _measure_again(self, row: int) -> None:
+        state_before, before = self._nodes[row]
+        self._nodes[row] = state, now = self._measure_node(row)
+        self._used += state.used - state_before.used
+        if now is not before:
+            self._idle = [total + new - old for total, new, old in zip(self._idle, now, before, strict=True)]
+
+    def _measure_node(self, row: int) -> tuple[DeviceState, tuple[int, ...]]:
         table, fragmentation = self._table, self._fragmentation
         cpu = table.resource_row(CPU)
-        measured = []
-        for row, state in zip(rows, table.devices.states(rows), strict=True):
-            level = fragmentation.level(table.allocatable.item(cpu, row) - table.requested.item(cpu, row))
-            measured.append((len(state.free) * WHOLE - sum(state.free), *fragmentation.buckets(state, level)))
-        return measured
+        level = fragmentation.level(table.allocatable.item(cpu, row) - table.requested.item(cpu, row))
+        state = table.devices.state(row)
+        return state, fragmentation.buckets(state, level)
 
 
 PROBES: dict[str, Callable[[NodeTable, Sequence[ExpectedPod]], Probe]] = {"fragmentation": FragmentationProbe}
@@ -92,9 +101,9 @@ class ProbeLog:
         n, names = len(self._arrived_pods), self._probe.columns
         values = np.frombuffer(self._values, dtype=np.float64) if n else np.zeros(0)
         columns: Mapping[str, pa.Array] = {
-            "seq": pa.array(np.arange(n)),
-            "arrived_pods": pa.array(np.array(self._arrived_pods, dtype=np.int64)),
-            "arrived_gpu_milli": pa.array(np.array(self._arrived_gpu, dtype=np.int64)),
+            "seq": pa.array(range(n), pa.int64()),
+            "arrived_pods": integers(self._arrived_pods),
+            "arrived_gpu_milli": integers(self._arrived_gpu),
             **{name: pa.array(column) for name, column in zip(names, values.reshape(n, len(names)).T, strict=True)},
         }
         return pa.table(columns)

@@ -6,6 +6,7 @@ latencies clients have, and costs the simulated cluster nothing.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -16,7 +17,7 @@ import pyarrow as pa
 from ksched.cluster.apiserver.cacher import ADDED, DELETED, MODIFIED, WatchEvent
 from ksched.cluster.apiserver.selection import Selection
 from ksched.cluster.apiserver.server import ApiServer
-from ksched.experiments.columns import Integers
+from ksched.experiments.columns import integers
 from ksched.experiments.decision_log import DecisionLog, EventLog, main_reason
 from ksched.experiments.pod_log import NodeLog, PodLog
 from ksched.experiments.probes import Probe, ProbeLog
@@ -34,7 +35,7 @@ class SampleLog:
     """Table ``samples``: the state of the cluster at some moments of the run."""
 
     def __init__(self) -> None:
-        self._counts = {name: Integers() for name in _COUNTS}
+        self._counts = {name: array("q") for name in _COUNTS}
         self._states: list[ClusterState] = []
         self._arrived: list[npt.NDArray[np.float64]] = []
 
@@ -48,7 +49,7 @@ class SampleLog:
     def to_arrow(self) -> pa.Table:
         """The table ``samples``."""
         columns = {"seq": pa.array(range(len(self._states)), pa.int64())}
-        columns |= {name: column.to_arrow() for name, column in self._counts.items()}
+        columns |= {name: integers(column) for name, column in self._counts.items()}
         for i, resource in enumerate(RESOURCES):
             columns[f"arrived_{resource}"] = pa.array([float(a[i]) for a in self._arrived], pa.float64())
         for measure in ClusterState._fields:
@@ -159,11 +160,12 @@ class Recorder:
         """Let the experiment's probes measure now, unless they just did."""
         if not self._probes:
             return
-        moment = (self.now_us, len(self.decisions), len(self.pods))
+        arrived = len(self.pods)
+        moment = (self._kernel.now // 1000, len(self.decisions), arrived)
         if moment != self._last_probe:
             self._last_probe = moment
             for log in self._probes.values():
-                log.append(len(self.pods), self._gpu_milli)
+                log.append(arrived, self._gpu_milli)
 
     def tables(self, *, can_end: bool) -> dict[str, pa.Table]:
         """The result tables by name. ``can_end``: see PodLog.to_arrow."""

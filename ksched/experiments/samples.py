@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ksched.framework.columns import Watermark
 from ksched.objects import CPU, MEMORY
 from ksched.tables import NODE, USAGE, WHOLE, NodeTable
 
@@ -50,64 +51,68 @@ class StateSampler:
         self._shapes = _ShapeColumns([shape for shape, _ in common])
         self._counts: Ints = np.array([count for _, count in common], dtype=np.int64)
         self._unfit: Ints = np.zeros(0, dtype=np.int64)
-        self._structure = -1
-        self._position = 0
-        self._node_position = 0
+        self._changes = Watermark(table, USAGE)
+        self._node_changes = Watermark(table, NODE)
+        self._capacities: list[_Capacity] = []
 
     def capacity(self) -> Ints:
         """Capacity of all nodes, int64[3]: millicores, bytes, milli-GPU."""
-        table, n = self._table, self._table.n
-        return np.array(
-            [
-                table.allocatable[table.resource_row(CPU), :n].sum(),
-                table.allocatable[table.resource_row(MEMORY), :n].sum(),
-                table.devices.count[:n].sum() * WHOLE,
-            ],
-            dtype=np.int64,
-        )
+        self._refresh()
+        return np.array([capacity.total for capacity in self._capacities], dtype=np.int64)
 
     def measure(self) -> ClusterState:
         """The state now. An empty cluster, or one without a resource, gives zeros."""
-        unfit = self._unfit_counts() / max(int(self._counts.sum()), 1)
+        self._refresh()
+        unfit = self._unfit / max(int(self._counts.sum()), 1)
         allocated, imbalance, stranded = [], [], []
-        for capacity, free in self._capacity_and_free():
-            total = int(capacity.sum())
-            used = capacity - free
+        for capacity, free in zip(self._capacities, self._free(), strict=True):
+            total = capacity.total
+            used = capacity.of_nodes - free
             allocated.append(int(used.sum()) / total if total else 0.0)
-            has = capacity > 0
-            imbalance.append(float(np.std(used[has] / capacity[has])) if total else 0.0)
+            has = capacity.nodes
+            imbalance.append(float(np.std(used[has] / capacity.of_nodes[has])) if total else 0.0)
             # An overcommitted node strands nothing. A sum, not a dot product: BLAS may add in any order.
             stranded.append(float((np.maximum(free, 0) * unfit).sum()) / total if total else 0.0)
         return ClusterState(tuple(allocated), tuple(imbalance), tuple(stranded))
 
-    def _capacity_and_free(self) -> list[tuple[Ints, Ints]]:
+    def _free(self) -> tuple[Ints, Ints, Ints]:
         table, n = self._table, self._table.n
-        columns = []
-        for resource in (CPU, MEMORY):
-            row = table.resource_row(resource)
-            capacity = table.allocatable[row, :n]
-            columns.append((capacity, capacity - table.requested[row, :n]))
-        free = np.maximum(table.devices.free[:, :n], 0).sum(axis=0)
-        columns.append((table.devices.count[:n] * WHOLE, free))
-        return columns
+        cpu, memory = table.resource_row(CPU), table.resource_row(MEMORY)
+        return (
+            table.allocatable[cpu, :n] - table.requested[cpu, :n],
+            table.allocatable[memory, :n] - table.requested[memory, :n],
+            np.maximum(table.devices.free[:, :n], 0).sum(axis=0),
+        )
 
-    def _unfit_counts(self) -> Ints:
-        """Per node how many of the trace's pods would not fit there now, int64[n]."""
+    def _refresh(self) -> None:
+        """Bring up to date what depends on nodes alone, and per node how many of the trace's pods would not fit."""
         table = self._table
-        rows = None
-        if self._structure == table.structure and self._node_position == table.logs[NODE].position:
-            rows = table.logs[USAGE].since(self._position)
+        rows = self._changes.advance()
+        nodes = self._node_changes.advance()
+        if nodes is None or len(nodes):
+            rows = None
+            cpu, memory = table.resource_row(CPU), table.resource_row(MEMORY)
+            of_nodes = (table.allocatable[cpu], table.allocatable[memory], table.devices.count * WHOLE)
+            self._capacities = [_Capacity.of(amounts[: table.n]) for amounts in of_nodes]
         if rows is None:
             rows = np.arange(table.n, dtype=np.intp)
             self._unfit = np.zeros(table.n, dtype=np.int64)
-        self._structure = table.structure
-        self._node_position = table.logs[NODE].position
-        self._position = table.logs[USAGE].position
         # In blocks, so that many nodes times many shapes never stand in memory at once.
         for start in range(0, len(rows), 256):
             block = rows[start : start + 256]
             self._unfit[block] = (~self._shapes.fit(table, block)).astype(np.int64) @ self._counts
-        return self._unfit
+
+
+class _Capacity(NamedTuple):
+    """Of one resource: ``total``, ``of_nodes`` int64[n], and ``nodes`` intp[k], those that have any."""
+
+    total: int
+    of_nodes: Ints
+    nodes: npt.NDArray[np.intp]
+
+    @classmethod
+    def of(cls, amounts: Ints) -> _Capacity:
+        return cls(int(amounts.sum()), amounts.copy(), np.flatnonzero(amounts > 0))
 
 
 class _ShapeColumns:

@@ -24,14 +24,18 @@ NO_DEVICE = -1
 class DeviceState:
     """``model`` and ``free`` milli of a node's devices, ascending: what decides which pods they could take.
 
+    ``idle`` is all that is free together, ``used`` the rest of the devices' milli.
+
     Equal states are one object (:func:`device_state`), so whatever follows from a state can be remembered by it (Memo).
     """
 
-    __slots__ = ("_after", "free", "model")
+    __slots__ = ("_after", "free", "idle", "model", "used")
 
     def __init__(self, model: str, free: tuple[int, ...]) -> None:
         self.model = model
         self.free = free
+        self.idle = sum(free)
+        self.used = len(free) * WHOLE - self.idle
         self._after: dict[tuple[int, int, int], DeviceState] = {}
 
     def taking(self, free: int, milli: int, count: int = 1) -> DeviceState:
@@ -152,10 +156,14 @@ class DeviceColumns:
     def states(self, rows: Sequence[int]) -> list[DeviceState]:
         """The devices of each row: the same object for all rows whose devices are alike."""
         known = self._states.get
-        return [known(row) or self._state(row) for row in rows]
+        return [known(row) or self._find_state(row) for row in rows]
 
-    def _state(self, row: int) -> DeviceState:
-        model = self.models.values[self.model_ids[row]]
+    def state(self, row: int) -> DeviceState:
+        """The devices of one row."""
+        return self._states.get(row) or self._find_state(row)
+
+    def _find_state(self, row: int) -> DeviceState:
+        model = self.models.values[self.model_ids.item(row)]
         found = self._states[row] = device_state(model, self.free_on(row))
         return found
 

@@ -129,7 +129,7 @@ class Fragmentation:
         return found
 
     def _masses(self, weights: Sequence[Weight], state: DeviceState, level: int) -> list[Weight]:
-        idle = sum(state.free)
+        idle = state.idle
         masses: list[Any] = [0] * len(BUCKETS)
         if not idle:
             return masses

@@ -1,4 +1,4 @@
-"""Traces as arrivals of Kubernetes objects, in time order, made one at a time.
+"""Traces as arrivals of Kubernetes objects, in time order.
 
 Modes: ``timestamp`` submits everything when the trace says and lets it end after its run time; ``inflate`` ignores
 times, shuffles the pods and adds or drops some until their demand is a given multiple of capacity (the protocol of
@@ -7,8 +7,9 @@ Weng et al., ATC 2023); ``snapshot`` submits everything at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -18,11 +19,11 @@ from ksched.objects import Deployment, Job, KubeObject, Pod, PodSpec
 from ksched.traces.load import RESOURCES, capacities, requests
 from ksched.traces.schema import ReplayMode, WorkloadKind
 from ksched.traces.specs import (
-    Shapes,
     cluster_nodes,
     initial_nodes,
     object_name,
     priority_classes,
+    shapes_of,
     us_to_ns,
     workload_rows,
 )
@@ -31,6 +32,8 @@ from ksched.traces.trace import Trace, column, valid
 WORKLOAD_ANNOTATION = "ksched.dev/workload"
 INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
 NAMESPACE = "default"
+_ENDLESS = (None,)
+"""``run_ns`` of an arrival of one pod that never ends."""
 SERVICE_KINDS = (WorkloadKind.SERVICE, WorkloadKind.ALLOC_SET)
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -85,7 +88,10 @@ OrderFunction = Callable[[InflateProblem, int], Order]
 
 
 class Replay:
-    """Arrivals of a trace: ``len()`` is their number, iterating makes them anew each time, one by one.
+    """Arrivals of a trace: ``len()`` is their number.
+
+    Where objects leave they are made one by one and anew for each pass; those of inflate, where every pod stays until
+    the end, are made once.
 
     ``pods`` is the number of pods they create. ``node_ranks`` is what to hand to :func:`cluster_nodes`.
     """
@@ -95,7 +101,7 @@ class Replay:
         mode: ReplayMode,
         arrivals: int,
         pods: int,
-        make: Callable[[], Iterator[Arrival]],
+        make: Callable[[], Iterable[Arrival]],
         node_ranks: Array | None = None,
     ) -> None:
         self.mode = mode
@@ -108,7 +114,7 @@ class Replay:
         return self._arrivals
 
     def __iter__(self) -> Iterator[Arrival]:
-        return self._make()
+        return iter(self._make())
 
 
 def replay(
@@ -163,7 +169,7 @@ def snapshot(trace: Trace) -> Replay:
     def arrivals() -> Iterator[Arrival]:
         for i in range(len(work.rows)):
             workload, pod = work.pod(i)
-            yield Arrival(0, (pod,), (None,), None, workload)
+            yield Arrival(0, (pod,), _ENDLESS, None, workload)
 
     return Replay("snapshot", len(work.rows), len(work.rows), arrivals)
 
@@ -197,19 +203,20 @@ def inflate(
     problem = InflateProblem([names[i] for i in by_name], demand, unit, ratio * capacity, nodes)
     chosen, node_ranks = (order or shuffle_then_sample)(problem, seed)
 
-    def arrivals() -> Iterator[Arrival]:
-        seen = np.zeros(len(by_name), dtype=bool)
+    @cache
+    def arrivals() -> list[Arrival]:
+        made = []
+        seen = set()
         clones = 0
         for number, position in enumerate(chosen.tolist()):
-            i = by_name[position]
-            if not seen[position]:
-                seen[position] = True
-                workload, pod = work.pod(i)
-            else:
-                name = f"{problem.names[position]}-tuned-{clones}"
+            clone = None
+            if position in seen:
+                clone = f"{problem.names[position]}-tuned-{clones}"
                 clones += 1
-                workload, pod = work.pod(i, name)
-            yield Arrival(number, (pod,), (None,), None, workload)
+            seen.add(position)
+            workload, pod = work.pod(by_name[position], clone)
+            made.append(Arrival(number, (pod,), _ENDLESS, None, workload))
+        return made
 
     return Replay("inflate", len(chosen), len(chosen), arrivals, node_ranks)
 
@@ -246,7 +253,7 @@ class _Work:
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
-        self.shapes = Shapes(trace)
+        self.shapes = shapes_of(trace)
         self.workload_row = workload_rows(trace)
         self.workload_id = column(trace.workloads, "workload_id")
         self.index = column(trace.pods, "index")
@@ -258,7 +265,7 @@ class _Work:
         self._listed: list[str] | None = None
         self._apps = trace.workloads.column("app")
         self._any_app = self._apps.null_count < len(self._apps)
-        self._blank: dict[int, Pod] = {}
+        self._blank: dict[tuple[int, bool], Pod] = {}
 
     def workload_name(self, workload: int) -> str:
         """The workload's Kubernetes name; ``workload`` is its row."""
@@ -286,6 +293,15 @@ class _Work:
         policy = "Always" if self.service.item(self.workload_row.item(row)) else "Never"
         return self.shapes.spec(self.shapes.code.item(row), policy)
 
+    def _blank_pod(self, row: int, workload: int) -> Pod:
+        """A pod of the row's spec whose metadata are still to be filled in."""
+        key = (self.shapes.code.item(row), self.service.item(workload))
+        blank = self._blank.get(key)
+        if blank is None:
+            meta = {"name": "x", "namespace": NAMESPACE, "labels": {}, "annotations": {}}
+            blank = self._blank[key] = Pod.model_validate({"metadata": meta, "spec": self.spec(row)})
+        return blank
+
     def pod(self, i: int, name: str | None = None) -> tuple[str, Pod]:
         """(workload annotation, Pod) of logical pod ``i``; ``name`` makes it a clone with a workload of its own."""
         row = self.rows.item(i)
@@ -294,11 +310,7 @@ class _Work:
         annotations = {WORKLOAD_ANNOTATION: pairing}
         if name is None and self.siblings.item(workload) > 1:
             annotations[INDEX_ANNOTATION] = str(self.index[row])
-        spec = self.spec(row)
-        blank = self._blank.get(id(spec))
-        if blank is None:
-            meta = {"name": "x", "namespace": NAMESPACE, "labels": {}, "annotations": {}}
-            blank = self._blank[id(spec)] = Pod.model_validate({"metadata": meta, "spec": spec})
+        blank = self._blank_pod(row, workload)
         metadata = blank.metadata.replaced(
             name=name or self._pod_name(pairing, workload, row),
             labels=self.labels(workload),

@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,8 @@ NODE_LABELS = {
     "gpu_mem_b": GPU_MEMORY_LABEL,
 }
 """Columns of ``nodes`` that a replay turns into labels."""
+_INDIVIDUAL = ["node_id", "name", "t_add", "t_remove", "count"]
+"""Columns of ``nodes`` that say nothing of what kind of node it is."""
 IMAGE = "workload"
 
 _NUMERIC = ("cpu_milli", "cpu_limit", "memory_b", "memory_limit", "disk_b", "gpu_count", "gpu_milli",
@@ -134,6 +137,12 @@ class Shapes:
             key = "preferredDuringSchedulingIgnoredDuringExecution"
             node[key] = [*node.get(key, ()), *wishes]
         return {**affinity, "nodeAffinity": node}
+
+
+@lru_cache(maxsize=2)
+def shapes_of(trace: Trace) -> Shapes:
+    """The shapes of ``trace``: the same specs for all that is made of one trace, whatever its order."""
+    return Shapes(trace)
 
 
 def _shape_keys(trace: Trace, priority: tuple[Array, Array]) -> Array:
@@ -251,21 +260,31 @@ def cluster_nodes(trace: Trace, *, max_pods: int = DEFAULT_MAX_PODS, ranks: Arra
 
     ``max_pods`` is the number of pod slots where the trace does not say. GPUs appear as
     ``alibabacloud.com/gpu-milli`` (1000 a device), their model as a label. ``ranks`` has a number for every node,
-    nodes by name, and puts it before the name (``0042-NAME``), so that names sort by it.
+    nodes by name, and puts it before the name (``0042-NAME``), so that names sort by it. Nodes of a kind share all but
+    their metadata.
     """
-    named = [
-        (row, row["name"] if row["count"] == 1 else f"{row['name']}-{i}")
-        for row in trace.nodes.to_pylist()
-        if not row["t_add"]
-        for i in range(row["count"])
-    ]
-    rank_of: dict[str, int] = {}
+    kinds: dict[str, Node] = {}
+    names: list[str] = []
+    nodes: list[Node] = []
+    rows = trace.nodes.select(["name", "count", "t_add"]).to_pylist()
+    for row, hardware in zip(rows, trace.nodes.drop_columns(_INDIVIDUAL).to_pylist(), strict=True):
+        if row["t_add"]:
+            continue
+        name, count = row["name"], row["count"]
+        kind = kinds.get(key := repr(hardware))
+        if kind is None:
+            kind = kinds[key] = Node.model_validate(_node(hardware, max_pods))
+        names += [name] if count == 1 else [f"{name}-{i}" for i in range(count)]
+        nodes += [kind] * count
     if ranks is not None:
-        rank_of = dict(zip(sorted(name for _, name in named), ranks.tolist(), strict=True))
-    return [
-        Node.model_validate(_node(row, name if ranks is None else f"{rank_of[name]:04d}-{name}", max_pods))
-        for row, name in named
-    ]
+        rank_of = dict(zip(sorted(names), ranks.tolist(), strict=True))
+        names = [f"{rank_of[name]:04d}-{name}" for name in names]
+    return [_named(node, name) for node, name in zip(nodes, names, strict=True)]
+
+
+def _named(node: Node, name: str) -> Node:
+    meta = node.metadata
+    return node.replaced(metadata=meta.replaced(name=name, labels=meta.labels | {HOSTNAME_LABEL: name}))
 
 
 def initial_nodes(trace: Trace) -> int:
@@ -274,9 +293,10 @@ def initial_nodes(trace: Trace) -> int:
     return int(column(trace.nodes, "count")[~later].sum())
 
 
-def _node(row: Mapping[str, Any], name: str, max_pods: int) -> dict[str, Any]:
+def _node(row: Mapping[str, Any], max_pods: int) -> dict[str, Any]:
+    """A node like those of ``row``, still without a name."""
     labels = dict(row["labels"] or ())
-    labels[HOSTNAME_LABEL] = name
+    labels[HOSTNAME_LABEL] = ""
     labels.update({label: str(row[field]) for field, label in NODE_LABELS.items() if row[field] is not None})
     amounts = {"cpu": f"{math.floor(row['cpu_milli'])}m"}
     if row["memory_b"] is not None:
@@ -291,7 +311,7 @@ def _node(row: Mapping[str, Any], name: str, max_pods: int) -> dict[str, Any]:
     node: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": name, "labels": labels},
+        "metadata": {"name": "", "labels": labels},
         "status": {"capacity": amounts, "allocatable": amounts},
     }
     if row["taints"]:

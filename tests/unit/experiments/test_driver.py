@@ -168,6 +168,17 @@ def test_options_of_another_mode_are_refused(tmp_path):
         run_one(tmp_path, {"mode": "timestamp", "ratio": 2})
 
 
+def test_a_run_is_the_same_after_another_of_the_same_arrivals_or_of_others(tmp_path):
+    make_trace(tmp_path, [{"cpu_milli": 400.0}] * 4, [{"count": 2}])
+    replay = {"mode": "inflate", "resource": "cpu", "ratio": 0.9}
+    policies = ({}, {"score": {"FreeMemory": 1}})
+    first, *_, again = (
+        run_one(tmp_path, replay, policy=policy, axes={"seed": [seed]})
+        for policy, seed in ((policies[0], 1), (policies[1], 1), (policies[0], 2), (policies[0], 1))
+    )
+    assert first.tables == again.tables
+
+
 def clusters() -> list[Cluster]:
     return [each for each in gc.get_objects() if isinstance(each, Cluster)]
 

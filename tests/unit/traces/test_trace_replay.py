@@ -83,6 +83,12 @@ def test_nodes_have_resources_devices_and_labels() -> None:
 # -------------------------------------------------------------------------------------------------------- specs
 
 
+def test_nodes_of_one_kind_share_all_but_their_metadata() -> None:
+    alike, again, more = cluster_nodes(trace([{"name": "a"}, {"name": "b"}, {"name": "c", "memory_b": 64 * GIB}]))
+    assert alike.status is again.status is not more.status
+    assert [n.metadata.labels["kubernetes.io/hostname"] for n in (alike, again, more)] == ["a", "b", "c"]
+
+
 def test_a_spec_says_everything_the_row_says() -> None:
     made = trace(
         [GPU_NODE],
@@ -333,6 +339,13 @@ def test_inflation_reaches_the_target_with_clones_at_the_end() -> None:
     assert [a.time_ns for a in arrivals] == list(range(len(arrivals)))
     assert all(a.run_ns == (None,) and a.delete_ns is None for a in arrivals)
     assert arrivals[-1].objects[0].metadata.annotations == {WORKLOAD: names[-1]}
+
+
+def test_the_arrivals_of_an_inflation_are_made_once_and_seeds_share_the_specs() -> None:
+    made = gpu_trace()
+    one, other = inflate(made, seed=1, ratio=0.9), inflate(made, seed=2, ratio=0.9)
+    assert all(first is second for first, second in zip(one, one, strict=True))
+    assert {id(a.objects[0].spec) for a in one} == {id(a.objects[0].spec) for a in other}
 
 
 def test_inflation_drops_pods_when_there_are_too_many() -> None:
