@@ -490,14 +490,14 @@ class Framework(BindingCycle):
         if evaluated.count == len(evaluated.first):
             return
         counts: dict[tuple[str, str, bool], int] = {}
+        verdicts = self.verdicts
         for verdict_id, count in evaluated.rejected.items():
             if verdict_id != PASSES and count:
-                for why in self.verdicts[verdict_id].counted_as:
+                for why in verdicts[verdict_id].counted_as:
                     counts[why] = counts.get(why, 0) + count
-        rejections = [Rejection(plugin, reason, n, resolvable) for (plugin, reason, resolvable), n in counts.items()]
-        # The order verdicts were first met in depends on history; the record must not.
-        if len(rejections) > 1:
-            rejections.sort(key=_most_nodes_first)
+        # The order verdicts were first met in depends on history; the record must not. Most nodes come first.
+        ordered = sorted([(-count, *why) for why, count in counts.items()])
+        rejections = [Rejection(plugin, reason, -count, resolvable) for count, plugin, reason, resolvable in ordered]
         decision.rejections = tuple(rejections)
         decision.plugins = frozenset([rejection.plugin for rejection in rejections])
 
@@ -533,11 +533,6 @@ class Framework(BindingCycle):
             for name, plugin in self.plugins.items()
             if hasattr(plugin, "events_to_register")
         }
-
-
-def _most_nodes_first(rejection: Rejection) -> tuple[int, str, str, bool]:
-    plugin, reason, nodes, resolvable = rejection
-    return (-nodes, plugin, reason, resolvable)
 
 
 _NO_TOTALS: Int64Array = np.array([], dtype=np.int64)

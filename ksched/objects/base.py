@@ -112,7 +112,7 @@ class KubeModel(BaseModel):
         copy = _new(self.__class__)
         _set_dict(copy, new)
         fields_set = self.__pydantic_fields_set__
-        _set_fields_set(copy, fields_set if fields_set.issuperset(changes) else fields_set | changes.keys())
+        _set_fields_set(copy, fields_set if fields_set.issuperset(changes) else _grown(fields_set, changes))
         _set_extra(copy, self.__pydantic_extra__)
         _set_private(copy, None)
         return copy
@@ -122,7 +122,7 @@ class KubeModel(BaseModel):
         self.__dict__.update(changes)
         fields_set = self.__pydantic_fields_set__
         if not fields_set.issuperset(changes):
-            _set_fields_set(self, fields_set | changes.keys())
+            _set_fields_set(self, _grown(fields_set, changes))
         return self
 
     def to_dict(self) -> dict[str, Any]:
@@ -143,6 +143,25 @@ class KubeModel(BaseModel):
 
     def __hash__(self) -> int:
         raise TypeError(f"{type(self).__name__} holds maps and cannot be hashed; key by name, uid or id()")
+
+
+_GROWN: dict[tuple[int, tuple[str, ...]], tuple[set[str], set[str]]] = {}
+_MAX_GROWN = 1 << 12
+
+
+def _grown(fields_set: set[str], changes: dict[str, Any]) -> set[str]:
+    """``fields_set`` with the names of ``changes``: the same set for the copies of one object, which may be thousands.
+
+    Nobody changes such a set, because models are frozen.
+    """
+    key = (id(fields_set), tuple(changes))
+    known = _GROWN.get(key)
+    if known is None:
+        if len(_GROWN) >= _MAX_GROWN:
+            _GROWN.clear()
+        # The first of the pair stays alive here, so that no other set gets its id.
+        known = _GROWN[key] = (fields_set, fields_set | changes.keys())
+    return known[1]
 
 
 def jsonable(value: Any) -> Any:
