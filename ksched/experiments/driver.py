@@ -127,7 +127,7 @@ def _cluster(options: ClusterOptions, configuration: SchedulerConfiguration, see
     return Cluster(options, scheduler, seed=seed)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)
 def _load(source: str, data: Path | None) -> Trace:
     return load_trace(source, data=data)
 
@@ -148,7 +148,7 @@ def _arriving(trace: Trace, options: tuple[tuple[str, Any], ...], seed: int) -> 
     return _Arriving((*priority_classes(trace), *nodes), replay)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)
 def expected_pods(trace: Trace) -> tuple[ExpectedPod, ...]:
     """The request shapes among the pods of a trace and how often each occurs."""
     distinct = shapes_of(trace)
@@ -157,7 +157,7 @@ def expected_pods(trace: Trace) -> tuple[ExpectedPod, ...]:
     )
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)
 def shapes(trace: Trace) -> dict[Shape, int]:
     """The same as the sampler counts them."""
     found: Counter[Shape] = Counter()

@@ -96,7 +96,8 @@ class Fragmentation:
         wanted = [(pod.gpu_milli, pod.gpu_count, pod.models) for pod in typical]
         self._demands = sorted(set(wanted))
         self._demand_of = [self._demands.index(demand) for demand in wanted]
-        self._judged: Memo[DeviceState, list[Judgement]] = Memo()
+        self._judged: Memo[DeviceState, tuple[Judgement, ...]] = Memo()
+        """By demand."""
         self._fragments: Memo[tuple[DeviceState, int], float] = Memo()
         self._buckets: Memo[tuple[DeviceState, int], tuple[int, ...]] = Memo()
 
@@ -135,9 +136,9 @@ class Fragmentation:
             return masses
         judged = self._judged.get(state)
         if judged is None:
-            by_demand = [_judge(state, *demand) for demand in self._demands]
-            judged = self._judged[state] = [by_demand[demand] for demand in self._demand_of]
-        for weight, needed, (enough, short, unusable) in zip(weights, self._needed, judged, strict=True):
+            judged = self._judged[state] = tuple([_judge(state, *demand) for demand in self._demands])
+        for weight, needed, demand in zip(weights, self._needed, self._demand_of, strict=True):
+            enough, short, unusable = judged[demand]
             bucket = enough if needed < level else short
             if bucket == _SATISFIED:
                 masses[_LACK_GPU] += weight * unusable
@@ -147,16 +148,25 @@ class Fragmentation:
         return masses
 
 
+_WITHOUT_GPU: Judgement = (_NO_GPU_FITS, _NO_GPU_LACKS_CPU, 0)
+_WRONG_MODEL: Judgement = (_NO_ACCESS, _NO_ACCESS, 0)
+_NO_ROOM: Judgement = (_LACK_GPU, _LACK_BOTH, 0)
+
+
 def _judge(state: DeviceState, milli: int, count: int, models: tuple[str, ...]) -> Judgement:
     if not milli:
-        return _NO_GPU_FITS, _NO_GPU_LACKS_CPU, 0
+        return _WITHOUT_GPU
     if models and state.model not in models:
-        return _NO_ACCESS, _NO_ACCESS, 0
+        return _WRONG_MODEL
     free = state.free
     first = bisect_left(free, milli)
-    if len(free) - first < count:
-        return _LACK_GPU, _LACK_BOTH, 0
-    return _SATISFIED, _LACK_CPU, sum(free[:first])
+    return _NO_ROOM if len(free) - first < count else _room(sum(free[:first]))
+
+
+@lru_cache(maxsize=1 << 14)
+def _room(unusable: int) -> Judgement:
+    """One object for all states: thousands of them are kept, each judged by dozens of demands."""
+    return _SATISFIED, _LACK_CPU, unusable
 
 
 @lru_cache(maxsize=1)

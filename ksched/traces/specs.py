@@ -139,7 +139,7 @@ class Shapes:
         return {**affinity, "nodeAffinity": node}
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)
 def shapes_of(trace: Trace) -> Shapes:
     """The shapes of ``trace``: the same specs for all that is made of one trace, whatever its order."""
     return Shapes(trace)
