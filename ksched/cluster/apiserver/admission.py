@@ -23,6 +23,10 @@ UNREACHABLE_TAINT = "node.kubernetes.io/unreachable"
 # Built into every cluster (pkg/apis/scheduling/v1/helpers.go).
 SYSTEM_PRIORITY_CLASSES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
 
+# A process may simulate hundreds of clusters with pods of the same specs. Whatever is remembered of a spec elsewhere is
+# found by its identity, and would be computed and kept for every cluster anew.
+_COMPLETED: IdentityCache[PodSpec, dict[Any, PodSpec]] = IdentityCache()
+
 
 class Admission:
     """Prepares new objects. ``priority_classes`` must answer with those that exist now, in order of name."""
@@ -49,14 +53,29 @@ class Admission:
 
     def _admit_spec(self, pod: Pod) -> PodSpec:
         defaulted = default(pod)
-        spec = self._with_tolerations(self._with_priority(defaulted.spec, pod.name))
+        spec = self._completed(defaulted.spec, pod.name)
         check(defaulted.replaced(spec=spec))
         self._specs.put(pod.spec, spec)
         self._specs.put(spec, spec)
         return spec
 
-    def _with_priority(self, spec: PodSpec, pod_name: str) -> PodSpec:
-        """plugin/pkg/admission/priority: the class decides the number; a number of the user's own must agree."""
+    def _completed(self, spec: PodSpec, pod_name: str) -> PodSpec:
+        """The spec with what admission adds: the same object for equal additions, in one cluster or the next."""
+        changes = self._priority(spec, pod_name)
+        variants = _COMPLETED.get(spec)
+        if variants is None:
+            variants = _COMPLETED.put(spec, {})
+        key = (*changes.items(), self._toleration_seconds)
+        found = variants.get(key)
+        if found is None:
+            found = variants[key] = self._with_tolerations(spec.replaced(**changes))
+        return found
+
+    def _priority(self, spec: PodSpec, pod_name: str) -> dict[str, Any]:
+        """plugin/pkg/admission/priority: the class decides the number; a number of the user's own must agree.
+
+        The fields to set.
+        """
         class_name, policy = spec.priority_class_name or "", None
         if not class_name:
             chosen = self._global_default()
@@ -86,7 +105,7 @@ class Admission:
             changes["priority_class_name"] = class_name
         if spec.preemption_policy is None:
             changes["preemption_policy"] = policy or "PreemptLowerPriority"
-        return spec.replaced(**changes)
+        return changes
 
     def _global_default(self) -> PriorityClass | None:
         best: PriorityClass | None = None

@@ -62,6 +62,17 @@ def test_pods_of_one_template_share_one_prepared_spec(empty: Any) -> None:
     assert first.spec.node_name is None
 
 
+def test_clusters_of_one_process_share_prepared_specs_unless_they_prepare_them_differently() -> None:
+    one, same, other = (cluster(scheduler=None, nodes=0) for _ in range(3))
+    body = {"metadata": {"name": "high"}, "value": 7, "globalDefault": True}
+    do(other, "create", parse({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass"} | body))
+    new = pod("p")
+    for made in (one, same, other):
+        do(made, "create", new)
+    assert get(one).spec is get(same).spec
+    assert (get(one).spec.priority, get(other).spec.priority) == (0, 7)
+
+
 def test_generated_names_are_the_same_in_every_run_of_a_seed() -> None:
     template = pod("x", metadata={"name": None, "generateName": "web-"})
     names = []
