@@ -24,6 +24,7 @@ from ksched.framework import SchedulerConfiguration
 from ksched.framework.invoke import judging
 from ksched.framework.metering import Meter
 from ksched.objects import KubeObject
+from ksched.objects.base import forget_results
 from ksched.objects.gpu import allowed_models
 from ksched.tables import ExpectedPod, compile_spec
 from ksched.traces import Trace, load_trace
@@ -129,6 +130,8 @@ def _cluster(options: ClusterOptions, configuration: SchedulerConfiguration, see
 
 @lru_cache(maxsize=1)
 def _load(source: str, data: Path | None) -> Trace:
+    # What was remembered of the specs of the trace before will not be asked for again, and a sweep has many traces.
+    forget_results()
     return load_trace(source, data=data)
 
 

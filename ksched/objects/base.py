@@ -7,6 +7,7 @@ when a manifest is read; afterwards objects are shared, never changed, and new v
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Generic, Self, TypeVar
+from weakref import WeakSet
 
 from pydantic import (
     BaseModel,
@@ -200,11 +201,12 @@ class IdentityCache(Generic[_K, _V]):
     keeps its object alive; when ``maxsize`` is reached the older half goes.
     """
 
-    __slots__ = ("_entries", "_maxsize")
+    __slots__ = ("__weakref__", "_entries", "_maxsize")
 
     def __init__(self, maxsize: int = 8192) -> None:
         self._entries: dict[int, tuple[_K, _V]] = {}
         self._maxsize = maxsize
+        _caches.add(self)
 
     def get(self, key: _K) -> _V | None:
         """What was put for this very object, or None."""
@@ -220,5 +222,18 @@ class IdentityCache(Generic[_K, _V]):
         entries[id(key)] = (key, value)
         return value
 
+    def clear(self) -> None:
+        """Forget all results, and let go of their objects."""
+        self._entries.clear()
+
     def __len__(self) -> int:
         return len(self._entries)
+
+
+_caches: WeakSet[IdentityCache[Any, Any]] = WeakSet()
+
+
+def forget_results() -> None:
+    """Empty every :class:`IdentityCache`: for a process that is done with the objects it had so far."""
+    for cache in list(_caches):
+        cache.clear()

@@ -6,12 +6,12 @@ kept in a :class:`SpecInfo`; a :class:`PodView` adds the pod's own metadata.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from ksched.objects import GpuRequest, Pod, PodSpec, Toleration, gpu_request, pod_nonzero_requests, pod_requests
+from ksched.objects.base import IdentityCache
 from ksched.objects.gpu import device_indices
 from ksched.objects.volumes import Volume
 from ksched.tables.volumes import VolumeUse, relevant_volumes, volume_uses
@@ -197,19 +197,13 @@ class PodView:
         return f"PodView({self.key})"
 
 
-_specs: OrderedDict[int, SpecInfo] = OrderedDict()
+_specs: IdentityCache[PodSpec, SpecInfo] = IdentityCache(_SPEC_CACHE_SIZE)
 
 
 def compile_spec(spec: PodSpec) -> SpecInfo:
-    """The compiled form of ``spec``, cached by identity (the entry keeps the spec alive, so ids cannot be reused)."""
-    info = _specs.get(id(spec))
-    if info is not None:
-        return info
-    info = _compile(spec)
-    _specs[id(spec)] = info
-    if len(_specs) > _SPEC_CACHE_SIZE:
-        _specs.popitem(last=False)
-    return info
+    """The compiled form of ``spec``, the same object for the same spec."""
+    info = _specs.get(spec)
+    return _specs.put(spec, _compile(spec)) if info is None else info
 
 
 def _compile(spec: PodSpec) -> SpecInfo:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from ksched.objects import KINDS, IdentityCache, KubeModel, ObjectMeta, Pod, PodSpec, Quantity, digest, intern_spec
 from ksched.objects import __all__ as exported
-from ksched.objects.base import json_names
+from ksched.objects.base import forget_results, json_names
 
 
 def test_models_cannot_be_changed():
@@ -109,6 +109,13 @@ def test_an_identity_cache_is_bounded_and_keeps_keys_alive():
     assert len(cache) <= 4
     assert cache.get(keys[-1]) == 8
     assert cache.get(keys[0]) is None
+
+
+def test_a_process_can_forget_what_it_found_by_identity():
+    cache, key = IdentityCache(), object()
+    cache.put(key, 1)
+    forget_results()
+    assert cache.get(key) is None
 
 
 def test_quantities_stand_in_models_as_written():
