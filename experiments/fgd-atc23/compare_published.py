@@ -24,6 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ksched.errors import InputError
 from ksched.report.statistics.intervals import t_interval
 
 FILES = tuple(f"analysis_{name}_discrete.csv" for name in ("allo", "frag", "frag_ratio"))
@@ -65,13 +66,15 @@ class Sample:
 
 def read(folder: Path, name: str) -> dict[Key, dict[str, str]]:
     """The rows of a CSV file, plain or gzipped, by (workload, policy, tune, seed)."""
-    plain = folder / name
+    plain, packed = folder / name, folder / f"{name}.gz"
     if plain.is_file():
         with plain.open(newline="") as file:
             rows = list(csv.DictReader(file))
-    else:
-        with gzip.open(folder / f"{name}.gz", "rt", newline="") as file:
+    elif packed.is_file():
+        with gzip.open(packed, "rt", newline="") as file:
             rows = list(csv.DictReader(file))
+    else:
+        raise InputError(f"there is no {name}, plain or gzipped", where=str(folder))
     return {tuple(row[key] for key in KEYS): row for row in rows}
 
 
@@ -166,7 +169,11 @@ def main(arguments: Sequence[str]) -> int:
         print(__doc__)
         return 2
     results, published = map(Path, arguments)
-    agreements, samples = compare(results, published), compare_random(results, published)
+    try:
+        agreements, samples = compare(results, published), compare_random(results, published)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     if agreements:
         print_agreement(agreements)
     if samples:

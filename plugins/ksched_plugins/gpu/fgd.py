@@ -62,11 +62,10 @@ class FGD:
         """Chooses the device by its score; whole devices are the first free ones."""
         if pod.gpu is None:
             return
-        node = cycle.node(node_name)
-        free = node.devices.free[0].tolist()
+        free = cycle.free_devices(node_name)
         points = free
         if pod.gpu.milli < WHOLE:
-            (situation,) = self._situations(pod, node)
+            (situation,) = self._situations(pod, cycle.node(node_name))
             by_room = self._points_by_room(situation, pod.gpu)
             points = [by_room.get(room, -1) for room in free]
         cycle.devices = choose_devices(free, pod.gpu, points)

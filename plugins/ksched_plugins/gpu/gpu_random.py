@@ -21,7 +21,7 @@ class GpuRandom(Random):
         """Gives one device with room the only point; whole devices are the first free ones."""
         if pod.gpu is None:
             return
-        free = cycle.node(node_name).devices.free[0].tolist()
+        free = cycle.free_devices(node_name)
         fitting = [device for device, room in enumerate(free) if room >= pod.gpu.milli]
         points = [0] * len(free)
         if fitting:
