@@ -74,7 +74,9 @@ def read(folder: Path, name: str) -> dict[Key, dict[str, str]]:
         with gzip.open(packed, "rt", newline="") as file:
             rows = list(csv.DictReader(file))
     else:
-        raise InputError(f"there is no {name}, plain or gzipped", where=str(folder))
+        raise InputError(
+            f"there is no {name}, plain or gzipped", where=str(folder), hint="it is written by `ksched run`"
+        )
     return {tuple(row[key] for key in KEYS): row for row in rows}
 
 

@@ -78,12 +78,7 @@ def load(results: Path, published: Path | None) -> pd.DataFrame:
 
 
 def _read(folder: Path, name: str) -> dict[tuple[str, ...], dict[str, str]]:
-    try:
-        rows = read(folder, name)
-    except FileNotFoundError as error:
-        raise InputError(
-            f"there is no {name}, plain or gzipped", where=str(folder), hint="it is written by `ksched run`"
-        ) from error
+    rows = read(folder, name)
     if not rows:
         raise InputError("the file has no rows", where=str(folder / name), hint="no run is finished yet")
     return rows
