@@ -138,7 +138,9 @@ def _plan(path: Path, only: list[str] | None, data: Path | None, yes: bool) -> P
     from ksched.experiments import load_experiment, make_plan
     from ksched.experiments.expand import count_cells
     from ksched.experiments.plan import MANY_CELLS
+    from ksched.experiments.worker_memory import start_small
 
+    start_small()
     experiment = load_experiment(path)
     cells = count_cells(experiment)
     if cells > MANY_CELLS and not yes and sys.stdin.isatty():

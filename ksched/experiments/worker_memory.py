@@ -1,4 +1,4 @@
-"""What keeps a worker process small: no pandas, and memory that nobody uses goes back to the system."""
+"""What keeps a process that runs experiments small: no pandas, and unused memory goes back to the system."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 
 
 def start_small() -> None:
-    """Prepare a process that does nothing but runs; before its first Arrow array."""
+    """Prepare a worker, or the command that directs them; before its first Arrow array, in no process of others."""
     # The default pools keep what was freed for Arrow alone; from the system's allocator everybody can have it.
     pa.set_memory_pool(pa.system_memory_pool())
     _keep_pandas_out()

@@ -54,6 +54,9 @@ class SchedulerCache:
         if counted_on == node_name:
             if assumed is None or assumed.labels != pod.metadata.labels:
                 self.update_pod(pod)
+            else:
+                # What is counted stays. The pod itself is replaced: preemption reads it, and the old one can go.
+                self.table.renew_pod(uid, pod)
             return
         if counted_on is not None:
             self.table.remove_pod(uid)

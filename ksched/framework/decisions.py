@@ -58,9 +58,9 @@ class Decision:
     plugins: frozenset[str] = field(default_factory=frozenset)
     """Plugins that rejected the pod or a node: their events may make it schedulable."""
     nominated_node: str | None = None
+    """The node PostFilter wants to make room on."""
     pre_filter_reasons: tuple[str, ...] = ()
     """Why PreFilter rejected the pod before any node was looked at."""
-    """The node PostFilter wants to make room on."""
     victims: tuple[str, ...] = ()
     """Pods ("namespace/name") to be evicted for that."""
     post_filter: str = ""

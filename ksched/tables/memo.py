@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 K = TypeVar("K")
 V = TypeVar("V")
 
-_LIMIT = 1 << 16
+_LIMIT = 1 << 14
 
 
 class Memo(dict[K, V]):

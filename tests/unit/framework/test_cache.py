@@ -86,3 +86,16 @@ def test_a_node_that_comes_back_has_its_pods() -> None:
     cache.add_pod(bound("a"))
     cache.add_node(make_node("a"))
     assert cache.table.pod_counts() == {"a": 1}
+
+
+def test_a_confirmed_pod_is_the_one_the_api_server_has() -> None:
+    cache = SchedulerCache()
+    cache.add_node(make_node("a"))
+    cache.assume(pending(), "a", None)
+    shown = bound("a")
+    shown = shown.replaced(status=shown.status.replaced(start_time="2024-01-01T00:00:00Z"))
+
+    cache.add_pod(shown)
+
+    (placed,) = cache.table.pods_on("a")
+    assert placed.pod.pod is shown, "preemption reads when it started, and nobody keeps the unbound one"
