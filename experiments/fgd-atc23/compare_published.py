@@ -15,9 +15,6 @@ one distribution; neighbouring columns go together. Exit code 1 when a cell diff
 
 from __future__ import annotations
 
-import csv
-import gzip
-import math
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -25,19 +22,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ksched.errors import InputError
+from ksched.report.load_curves import FILES, KEYS
+from ksched.report.published import read, same
 from ksched.report.statistics.intervals import t_interval
 
-FILES = tuple(f"analysis_{name}_discrete.csv" for name in ("allo", "frag", "frag_ratio"))
-KEYS = ("workload", "sc_policy", "tune", "seed")
 RANDOM = "01-Random"
-LAST_DIGITS = 1e-12
-"""Ratios are printed unrounded, so the order in which a mean is summed shows in their last digits."""
 HALF_DIGIT = 0.005
 """Cells are printed with two decimals, so a bound is known no better."""
 SHOWN = 20
 
 Row = Mapping[str, str]
-Key = tuple[str, ...]
 
 
 @dataclass
@@ -64,22 +58,6 @@ class Sample:
     outside: list[str] = field(default_factory=list)
 
 
-def read(folder: Path, name: str) -> dict[Key, dict[str, str]]:
-    """The rows of a CSV file, plain or gzipped, by (workload, policy, tune, seed)."""
-    plain, packed = folder / name, folder / f"{name}.gz"
-    if plain.is_file():
-        with plain.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-    elif packed.is_file():
-        with gzip.open(packed, "rt", newline="") as file:
-            rows = list(csv.DictReader(file))
-    else:
-        raise InputError(
-            f"there is no {name}, plain or gzipped", where=str(folder), hint="it is written by `ksched run`"
-        )
-    return {tuple(row[key] for key in KEYS): row for row in rows}
-
-
 def compare(results: Path, published: Path) -> dict[tuple[str, str], Agreement]:
     """Agreement of the deterministic policies by (workload, policy)."""
     found: dict[tuple[str, str], Agreement] = defaultdict(Agreement)
@@ -98,15 +76,11 @@ def _compare_cells(agreement: Agreement, name: str, ours: Row, theirs: Row) -> N
             continue
         agreement.cells += 1
         mine = ours[column]
-        if mine != published and not _close(mine, published):
+        if not same(mine, published):
             agreement.differing.append(
                 f"{name} {ours['workload']} {ours['sc_policy']} seed {ours['seed']} column {column}: "
                 f"{mine or 'empty'}, published {published or 'empty'}"
             )
-
-
-def _close(mine: str, published: str) -> bool:
-    return bool(mine and published) and math.isclose(float(mine), float(published), rel_tol=LAST_DIGITS, abs_tol=0.0)
 
 
 def compare_random(results: Path, published: Path) -> dict[tuple[str, str], Sample]:
@@ -120,7 +94,7 @@ def compare_random(results: Path, published: Path) -> dict[tuple[str, str], Samp
     return found
 
 
-def _random_rows(rows: Mapping[Key, Row]) -> dict[str, list[Row]]:
+def _random_rows(rows: Mapping[tuple[str, ...], Row]) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = {}
     for key, row in rows.items():
         if key[1] == RANDOM:

@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
-from compare_published import FILES, KEYS, read
 
 from ksched.errors import InputError
 from ksched.report.charts.figure import PALETTE, Figure, theme
+from ksched.report.load_curves import FILES, KEYS
+from ksched.report.published import read
 
 if TYPE_CHECKING:
     import altair as alt
@@ -62,10 +63,10 @@ def load(results: Path, published: Path | None) -> pd.DataFrame:
 
     InputError when a file is missing, or when PUBLISHED has none of the runs.
     """
-    ours = {name: _read(results, name) for name in FILES}
+    ours = {name: read(results, name) for name in FILES}
     parts = [_long(name, OURS, list(rows.values())) for name, rows in ours.items()]
     if published is not None:
-        theirs = {name: _read(published, name) for name in FILES}
+        theirs = {name: read(published, name) for name in FILES}
         common = {name: [row for key, row in theirs[name].items() if key in ours[name]] for name in FILES}
         if not any(common.values()):
             raise InputError(
@@ -75,13 +76,6 @@ def load(results: Path, published: Path | None) -> pd.DataFrame:
             )
         parts += [_long(name, PUBLISHED, rows) for name, rows in common.items() if rows]
     return pd.concat(parts, ignore_index=True)
-
-
-def _read(folder: Path, name: str) -> dict[tuple[str, ...], dict[str, str]]:
-    rows = read(folder, name)
-    if not rows:
-        raise InputError("the file has no rows", where=str(folder / name), hint="no run is finished yet")
-    return rows
 
 
 def _long(file: str, source: str, rows: Sequence[dict[str, str]]) -> pd.DataFrame:

@@ -27,20 +27,30 @@ def report(
         list[str] | None,
         typer.Option(metavar="REFERENCE", help="A metric of your own: module:function or path/to/file.py:function."),
     ] = None,
+    published: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Published files of the export load-curves: drawn beside ours, and compared."
+        ),
+    ] = None,
     figures: Annotated[bool, typer.Option(help="Also write the figures as SVG and PDF files.")] = True,
 ) -> None:
     """Write DIR/report: one HTML file that opens offline, tables as Parquet and CSV, figures as SVG and PDF."""
     from ksched.report import compare, comparison_table, find_metric, open_results, write_report
+    from ksched.report.published import compare_with
 
     own = [find_metric(reference, where="--metric") for reference in metric or ()]
     with Console(stderr=True).status("reading results"):
         comparison = compare(open_results(directory), baseline=baseline, metrics=own)
+        beside = compare_with(comparison, published) if published is not None else None
         divergence = _divergence(directory, comparison) if baseline is not None else None
     console = Console()
     width = min(max(console.width, _LEAST_WIDTH), _MOST_WIDTH)
     console.print(comparison_table(comparison, width=width, divergence=divergence), width=width)
     with Console(stderr=True).status("drawing the report"):
-        page = write_report(directory, comparison=comparison, divergence=divergence, figures=figures)
+        page = write_report(directory, comparison=comparison, divergence=divergence, published=beside, figures=figures)
+    if beside is not None:
+        console.print(f"\npublished: {beside.sentence()}", markup=False, highlight=False)
     console.print(f"\nreport: {page}", markup=False, highlight=False, soft_wrap=True)
     _raise_failed_metrics(comparison)
 

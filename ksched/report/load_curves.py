@@ -17,8 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ksched.errors import InputError
-from ksched.report.results import Results, Run
+from ksched.report.results import POLICY_AXIS, Results, Run
 
+ALLOCATION = "analysis_allo_discrete.csv"
+FILES = (ALLOCATION, "analysis_frag_discrete.csv", "analysis_frag_ratio_discrete.csv")
+"""One for each of :class:`Curves`."""
+KEYS = ("workload", "sc_policy", "tune", "seed")
 WORKLOAD_AXIS = "workload"
 LAST_PERCENT = 130
 _COLUMNS = ("arrived_pods", "arrived_gpu_milli", "used", "q3_satisfied")
@@ -37,26 +41,38 @@ class Curves(NamedTuple):
 
 def export(results: Results) -> dict[str, bytes]:
     """The three CSV files of all finished runs, in the order of the plan."""
-    tables: dict[str, list[list[object]]] = {"allo": [], "frag": [], "frag_ratio": []}
+    tables: dict[str, list[list[object]]] = {file: [] for file in FILES}
     for run in results.finished:
-        gpus = int(run.arrow("nodes", ["gpu_count"])["gpu_count"].to_numpy().sum())
-        found = curves(run, gpus)
-        labels = [
-            run.axes.get(WORKLOAD_AXIS, run.trace.get("name")),
-            run.axes["policy"],
-            run.config["replay"].get("ratio"),
-            run.seed,
-        ]
-        tables["allo"].append([*labels, gpus, *_cells(found.allocated)])
-        tables["frag"].append([*labels, *_cells(found.fragments)])
-        tables["frag_ratio"].append([*labels, *_cells(found.fragment_ratio)])
-    names = ["workload", "sc_policy", "tune", "seed"]
+        gpus = _gpus(run)
+        for file, values in zip(FILES, curves(run, gpus), strict=True):
+            sizes = [gpus] if file == ALLOCATION else []
+            tables[file].append([*key(run), *sizes, *cells(values)])
     percents = list(range(LAST_PERCENT + 1))
-    headers = {"allo": [*names, "total_gpus", *percents]}
     return {
-        f"analysis_{name}_discrete.csv": _csv([headers.get(name, [*names, *percents]), *rows])
-        for name, rows in tables.items()
+        file: _csv([[*KEYS, *(["total_gpus"] if file == ALLOCATION else []), *percents], *rows])
+        for file, rows in tables.items()
     }
+
+
+def key(run: Run) -> tuple[str, ...]:
+    """What identifies a run in the files: its :data:`KEYS`."""
+    workload = run.axes.get(WORKLOAD_AXIS, run.trace.get("name"))
+    values = (workload, run.axes.get(POLICY_AXIS), run.config["replay"].get("ratio"), run.seed)
+    return tuple("" if value is None else str(value) for value in values)
+
+
+def curves_of(run: Run) -> Curves:
+    """The curves of one run (:func:`curves`)."""
+    return curves(run, _gpus(run))
+
+
+def cells(values: Floats) -> list[str]:
+    """The curve as it is printed, empty where demand never was near."""
+    return ["" if np.isnan(value) else str(value) for value in values.tolist()]
+
+
+def _gpus(run: Run) -> int:
+    return int(run.arrow("nodes", ["gpu_count"])["gpu_count"].to_numpy().sum())
 
 
 def curves(run: Run, gpus: int) -> Curves:
@@ -97,10 +113,6 @@ def _means(stretches: Sequence[slice], values: Floats) -> Floats:
     """Mean of ``values`` over each stretch, NaN over an empty one."""
     parts = [values[stretch] for stretch in stretches]
     return np.array([np.add.reduce(part) / len(part) if len(part) else np.nan for part in parts])
-
-
-def _cells(values: Floats) -> list[object]:
-    return ["" if np.isnan(value) else value for value in values.tolist()]
 
 
 def _csv(rows: Sequence[Sequence[Any]]) -> bytes:

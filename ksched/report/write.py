@@ -19,6 +19,7 @@ from ksched.report.comparison import Comparison, compare
 from ksched.report.departures import Departure, departures, departures_table, scores_table
 from ksched.report.metrics import Function, Metric
 from ksched.report.opening import open_results
+from ksched.report.published import Published
 
 MOST_WORKLOADS_AS_FILES = 20
 """Figures of the first so many workloads are written as files; the page has them all."""
@@ -31,6 +32,7 @@ def write_report(
     metrics: Iterable[Metric | Function] = (),
     comparison: Comparison | None = None,
     divergence: Sequence[Mapping[str, Any]] | None = None,
+    published: Published | None = None,
     figures: bool = True,
 ) -> Path:
     """Write DIR/report: ``index.html``, ``tables/*.parquet`` and ``.csv``, ``figures/*.svg`` and ``.pdf``. Returns the
@@ -38,15 +40,19 @@ def write_report(
 
     The whole folder appears at once and replaces an older one; the same results give the same bytes. ``comparison``
     may be passed when it has been made already, ``divergence`` the first departures from another baseline than that
-    of divergence.json; ``figures=False`` leaves the figures' files out.
+    of divergence.json, ``published`` published load curves to show beside ours; ``figures=False`` leaves the figures'
+    files out.
     """
     directory = Path(directory)
     if comparison is None:
         comparison = compare(open_results(directory), baseline=baseline, metrics=metrics)
     departed = departures(comparison, divergence)
     with _replacing(directory / "report") as folder:
-        _write_tables(folder / "tables", report_tables(comparison, departed))
-        _write_page(folder, comparison, departed, figures=figures)
+        tables = report_tables(comparison, departed)
+        if published is not None:
+            tables["published"] = published.agreement
+        _write_tables(folder / "tables", tables)
+        _write_page(folder, comparison, departed, published, figures=figures)
     return directory / "report" / "index.html"
 
 
@@ -73,10 +79,20 @@ def _write_tables(folder: Path, tables: Mapping[str, pd.DataFrame]) -> None:
         frame.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
 
 
-def _write_page(folder: Path, comparison: Comparison, departed: Sequence[Departure], *, figures: bool) -> None:
+def _write_page(
+    folder: Path,
+    comparison: Comparison,
+    departed: Sequence[Departure],
+    published: Published | None,
+    *,
+    figures: bool,
+) -> None:
     from ksched.report import charts, html
 
     drawn = charts.all_figures(comparison)
+    if published is not None:
+        for workload in comparison.workloads:
+            drawn[workload] += charts.published_curves(comparison, published, workload)
     page = html.render(comparison, drawn, departed)
     (folder / "index.html").write_text(page, encoding="utf-8", newline="\n")
     if not figures:

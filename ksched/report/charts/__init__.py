@@ -9,11 +9,12 @@ import pandas as pd
 from ksched.report import series
 from ksched.report.charts import bars, curves, forest, heat_maps
 from ksched.report.charts.figure import Figure, pdf, theme
+from ksched.report.charts.published import published_curves
 from ksched.report.charts.rank_plot import rank_plot
 from ksched.report.charts.sweep import sweeps
 from ksched.report.comparison import Comparison
 
-__all__ = ["Figure", "all_figures", "overview_figures", "pdf", "theme", "workload_figures"]
+__all__ = ["Figure", "all_figures", "overview_figures", "pdf", "published_curves", "theme", "workload_figures"]
 
 
 def all_figures(comparison: Comparison) -> dict[str, list[Figure]]:
