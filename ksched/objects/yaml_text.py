@@ -22,6 +22,9 @@ MAX_DEPTH: Final = 200
 MAX_UNFOLDED: Final = 100_000
 MAX_UNFOLDING: Final = 20
 
+# libyaml from 0.2.6 on has a limit of its own, which its look-ahead meets before we have counted to ours.
+_NESTED_BEYOND_LIBYAML: Final = "exceeded maximum nesting depth"
+
 _MERGE: Final = "tag:yaml.org,2002:merge"
 _STR: Final = "tag:yaml.org,2002:str"
 _INT: Final = "tag:yaml.org,2002:int"
@@ -316,6 +319,8 @@ def malformed(error: yaml.YAMLError, text: str, where: str | None) -> InputError
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error).splitlines()[0]
     if mark is None:
         return InputError(f"malformed YAML: {problem}", where=where)
+    if problem == _NESTED_BEYOND_LIBYAML:
+        return _too_deep(_place(where, mark.line))
     hint = _shown_line(text, mark.line, mark.column)
     return InputError(f"malformed YAML: {problem}", where=_place(where, mark.line), hint=hint)
 
