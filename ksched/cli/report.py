@@ -50,7 +50,7 @@ def report(
     with Console(stderr=True).status("drawing the report"):
         page = write_report(directory, comparison=comparison, divergence=divergence, published=beside, figures=figures)
     if beside is not None:
-        console.print(f"\npublished: {beside.sentence()}", markup=False, highlight=False)
+        console.print(f"\npublished: {beside.sentence()} {beside.left_out()}".rstrip(), markup=False, highlight=False)
     console.print(f"\nreport: {page}", markup=False, highlight=False, soft_wrap=True)
     _raise_failed_metrics(comparison)
 

@@ -10,7 +10,8 @@ import csv
 import gzip
 import math
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -34,11 +35,15 @@ class Published(NamedTuple):
 
     ``means``: columns workload, policy, file, percent and the means ``ours`` and ``published`` over runs (NaN where
     demand never was near). ``agreement``: columns workload, policy, file, runs, cells, equal (cells the same as
-    printed), largest (greatest absolute difference of two cells; NaN where there is none).
+    printed), one_sided (cells that are empty here or there, but not in both), largest (greatest absolute difference
+    of two cells that are not empty; NaN where there is none). ``only_ours``: policy -> our runs that were not
+    published. ``only_published``: how many published runs are not ours.
     """
 
     means: pd.DataFrame
     agreement: pd.DataFrame
+    only_ours: Mapping[str, int]
+    only_published: int
 
     def sentence(self, workload: str | None = None) -> str:
         """How many cells agree, by policy, on one workload or on all."""
@@ -49,10 +54,20 @@ class Published(NamedTuple):
             if equal == compared:
                 whole.append(str(policy))
             else:
-                parts.append(f"{policy} {equal:,} of {compared:,} (largest difference {rows['largest'].max():.4g})")
+                parts.append(f"{policy} {equal:,} of {compared:,} ({_off(rows)})")
         said = [f"all of {', '.join(whole)}"] if whole else []
         compared, runs = int(found["cells"].sum()), int(found.loc[found["file"] == FILES[0], "runs"].sum())
         return f"Cells equal as printed, of {compared:,} in the {runs:,} runs published: {'; '.join([*said, *parts])}."
+
+    def left_out(self) -> str:
+        """Which runs only one side has; empty where both have the same."""
+        said = []
+        if self.only_ours:
+            by_policy = ", ".join(f"{runs:,} of {policy}" for policy, runs in self.only_ours.items())
+            said.append(f"Not published: {by_policy}.")
+        if self.only_published:
+            said.append(f"Published but not in these results: {self.only_published:,} runs.")
+        return " ".join(said)
 
 
 def compare_with(comparison: Comparison, folder: Path) -> Published:
@@ -60,9 +75,15 @@ def compare_with(comparison: Comparison, folder: Path) -> Published:
     theirs = {file: read(folder, file, PERCENTS) for file in FILES}
     means: list[dict[str, Any]] = []
     agreement: list[dict[str, Any]] = []
+    only_ours: Counter[str] = Counter()
+    everywhere = set.intersection(*map(set, theirs.values()))
+    compared = 0
     for workload in comparison.workloads:
         for policy, runs in runs_of(comparison, workload).items():
-            both = [run for run in runs if all(key(run) in rows for rows in theirs.values())]
+            both = [run for run in runs if key(run) in everywhere]
+            compared += len(both)
+            if len(both) < len(runs):
+                only_ours[policy] += len(runs) - len(both)
             curves = [curves_of(run) for run in both]
             for number, file in enumerate(FILES if both else ()):
                 ours = pd.DataFrame([cells(of_run[number]) for of_run in curves], columns=PERCENTS)
@@ -77,7 +98,7 @@ def compare_with(comparison: Comparison, folder: Path) -> Published:
             where=str(folder),
             hint=f"the columns {', '.join(KEYS)} say which runs are the same",
         )
-    return Published(pd.DataFrame(means), pd.DataFrame(agreement))
+    return Published(pd.DataFrame(means), pd.DataFrame(agreement), only_ours, len(everywhere) - compared)
 
 
 def _agreement(ours: pd.DataFrame, published: pd.DataFrame) -> dict[str, Any]:
@@ -86,8 +107,16 @@ def _agreement(ours: pd.DataFrame, published: pd.DataFrame) -> dict[str, Any]:
     return {
         "cells": len(pairs),
         "equal": sum(same(mine, their) for mine, their in pairs),
+        "one_sided": sum((mine == "") != (their == "") for mine, their in pairs),
         "largest": max(off, default=math.nan),
     }
+
+
+def _off(rows: pd.DataFrame) -> str:
+    """In what the cells of these rows differ."""
+    largest, one_sided = float(rows["largest"].max()), int(rows["one_sided"].sum())
+    said = [f"largest difference {largest:.4g}"] if largest > 0 else []
+    return ", ".join([*said, f"{one_sided:,} empty on one side only"] if one_sided else said)
 
 
 def _means(printed: pd.DataFrame) -> list[float]:
@@ -115,7 +144,7 @@ def read(folder: Path, file: str, percents: Sequence[str] = ()) -> Rows:
         )
     try:
         with _opened(path) as text:
-            found = {tuple(row[name] for name in KEYS): row for row in _rows(text, path, percents)}
+            found = _by_run(_rows(text, path, percents))
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"cannot read this file: {error}", where=str(path), hint="is it whole?") from error
     if not found:
@@ -129,7 +158,22 @@ def _opened(path: Path) -> IO[str]:
     return path.open(newline="", encoding="utf-8")
 
 
-def _rows(text: IO[str], path: Path, percents: Sequence[str]) -> Iterator[dict[str, str]]:
+def _by_run(rows: Iterable[tuple[str, dict[str, str]]]) -> Rows:
+    found: Rows = {}
+    for where, row in rows:
+        run = tuple(row[name] for name in KEYS)
+        if run in found:
+            raise InputError(
+                f"the run {', '.join(run)} is in this file twice",
+                where=where,
+                hint="leave one line a run: which of them counts cannot be told",
+            )
+        found[run] = row
+    return found
+
+
+def _rows(text: IO[str], path: Path, percents: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Every row with its place."""
     reader = csv.DictReader(text, strict=True)
     missing = [name for name in (*KEYS, *percents) if name not in (reader.fieldnames or ())]
     if missing:
@@ -139,8 +183,9 @@ def _rows(text: IO[str], path: Path, percents: Sequence[str]) -> Iterator[dict[s
             hint=f"expected are {', '.join(KEYS)} and the percents from 0 to {LAST_PERCENT}",
         )
     for row in reader:
-        _check(row, f"{path}:{reader.line_num}")
-        yield row
+        where = f"{path}:{reader.line_num}"
+        _check(row, where)
+        yield where, row
 
 
 def _check(row: Mapping[str | None, Any], where: str) -> None:

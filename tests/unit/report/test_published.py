@@ -66,6 +66,32 @@ def test_only_runs_that_both_have_are_compared(load_curves: Results, folder: Pat
         edit(folder / file, "demo,02-B,1.3,43", "demo,02-B,1.3,99")
     found = compared(load_curves, folder)
     assert found.agreement.groupby("policy")["runs"].max().to_dict() == {"01-A": 2, "02-B": 1}
+    assert found.left_out() == "Not published: 1 of 02-B."
+
+
+def test_runs_of_one_side_only_are_told_by_policy(load_curves: Results, folder: Path) -> None:
+    assert compared(load_curves, folder).left_out() == ""
+    names = [path for file in FILES for path in folder.glob(f"{file}*")]
+    for path in names:
+        text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        renamed = text.replace(b"demo,02-B", b"demo,03-C")
+        path.write_bytes(gzip.compress(renamed) if path.suffix == ".gz" else renamed)
+    found = compared(load_curves, folder)
+    assert found.left_out() == "Not published: 2 of 02-B. Published but not in these results: 2 runs."
+    assert found.sentence() == "Cells equal as printed, of 786 in the 2 runs published: all of 01-A."
+
+
+def test_a_cell_only_one_side_has_is_told_as_that(load_curves: Results, folder: Path) -> None:
+    edit(folder / FILES[0], ",50.0,", ",,")
+    found = compared(load_curves, folder)
+    assert found.agreement.iloc[0][["equal", "one_sided", "largest"]].tolist() == [261, 1, 0.0]
+    assert found.sentence().endswith("01-A 785 of 786 (1 empty on one side only).")
+
+
+def test_a_run_that_is_published_twice_is_refused_with_its_line(folder: Path) -> None:
+    edit(folder / FILES[0], "demo,01-A,1.3,43", "demo,01-A,1.3,42")
+    with pytest.raises(InputError, match=r"discrete.csv:\d: the run demo, 01-A, 1.3, 42 is in this file twice"):
+        read(folder, FILES[0])
 
 
 def test_files_of_other_runs_are_refused(load_curves: Results, folder: Path) -> None:
