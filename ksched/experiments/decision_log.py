@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from array import array
-from itertools import accumulate, chain
 
 import pyarrow as pa
 
 from ksched.experiments.columns import Labels, Offsets, integers
+from ksched.experiments.rejection_log import RejectionLog
 from ksched.framework import Candidate, Decision, Outcome, Rejection
 
 TOP = 5
@@ -15,9 +15,6 @@ TOP = 5
 
 TOP_TYPE = pa.struct(
     [pa.field("node", pa.string()), pa.field("total", pa.int64()), pa.field("scores", pa.map_(pa.string(), pa.int64()))]
-)
-REJECTION_TYPE = pa.struct(
-    [pa.field("plugin", pa.string()), pa.field("reason", pa.string()), pa.field("nodes", pa.int32())]
 )
 
 
@@ -63,14 +60,13 @@ class DecisionLog:
         self._nominated: list[str | None] = []
         self._victims = Offsets()
         self._victim: list[str] = []
-        self._rejections = array("i")
-        self._known_rejections: dict[tuple[Rejection, ...], int] = {(): 0}
+        self._rejections = RejectionLog()
 
     def __len__(self) -> int:
         return len(self._pods)
 
-    def append(self, decision: Decision) -> int:
-        """Record one attempt; returns a number for its rejections, the same for equal ones."""
+    def append(self, decision: Decision) -> None:
+        """Record one attempt."""
         pod = decision.pod
         self._t_us.append(decision.time_ns // 1000)
         self._pods.append(pod.key)
@@ -88,11 +84,7 @@ class DecisionLog:
         self._nominated.append(decision.nominated_node)
         self._victim.extend(decision.victims)
         self._victims.close(len(self._victim))
-        # A waiting pod is tried again and again and told the same: what is equal is kept once.
-        known = self._known_rejections
-        rejections = known.setdefault(decision.rejections, len(known))
-        self._rejections.append(rejections)
-        return rejections
+        self._rejections.append(decision)
 
     def _append_top(self, top: tuple[Candidate, ...]) -> None:
         self._top_node.extend([candidate.node for candidate in top])
@@ -122,7 +114,7 @@ class DecisionLog:
                 "score": pa.array(self._score, pa.int64()),
                 "tied": integers(self._tied, pa.int32()),
                 "top": pa.ListArray.from_arrays(self._top.to_arrow(), self._tops()),
-                "rejections": self._distinct_rejections().take(pa.array(self._rejections, pa.int32())),
+                "rejections": self._rejections.to_arrow(),
                 "nominated_node": pa.array(self._nominated, pa.string()),
                 "victims": pa.ListArray.from_arrays(self._victims.to_arrow(), pa.array(self._victim, pa.string())),
             }
@@ -134,17 +126,6 @@ class DecisionLog:
         )
         columns = [self._top_node.to_strings(), integers(self._top_total), scores]
         return pa.StructArray.from_arrays(columns, fields=list(TOP_TYPE))
-
-    def _distinct_rejections(self) -> pa.Array:
-        distinct = list(self._known_rejections)
-        ends = pa.array([0, *accumulate(map(len, distinct))], pa.int32())
-        flat = list(chain.from_iterable(distinct))
-        columns = [
-            pa.array([rejection.plugin for rejection in flat], pa.string()),
-            pa.array([rejection.reason for rejection in flat], pa.string()),
-            pa.array([rejection.nodes for rejection in flat], pa.int32()),
-        ]
-        return pa.ListArray.from_arrays(ends, pa.StructArray.from_arrays(columns, fields=list(REJECTION_TYPE)))
 
 
 class EventLog:

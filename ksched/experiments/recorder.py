@@ -22,7 +22,7 @@ from ksched.experiments.decision_log import DecisionLog, EventLog, main_reason
 from ksched.experiments.pod_log import NodeLog, PodLog
 from ksched.experiments.probes import Probe, ProbeLog
 from ksched.experiments.samples import RESOURCES, ClusterState, Shape, StateSampler
-from ksched.framework import Decision
+from ksched.framework import Decision, Rejection
 from ksched.objects import CPU, MEMORY, Node, Pod
 from ksched.tables import NodeTable
 
@@ -81,7 +81,7 @@ class Recorder:
         self.events = EventLog()
         self.samples = SampleLog()
         self._cpu = self._memory = self._gpu_milli = 0
-        self._words: dict[tuple[int, int, tuple[str, ...]], tuple[str, str]] = {}
+        self._words: dict[tuple[int, tuple[Rejection, ...], tuple[str, ...]], tuple[str, str]] = {}
         self._last_sample = (-1, 0, 0)
         self._probes = {name: ProbeLog(probe) for name, probe in probes.items()}
         self._last_probe = (-1, 0, 0)
@@ -121,12 +121,12 @@ class Recorder:
 
     def decided(self, decision: Decision) -> None:
         """The scheduler's hook: one scheduling attempt."""
-        rejections = self.decisions.append(decision)
+        self.decisions.append(decision)
         if decision.node is not None:
             self.pods.attempted(decision.pod, decision.attempt, None)
             return
         # Waiting pods are tried again and again with the same answer; it is spelled out once.
-        key = (decision.nodes, rejections, decision.pre_filter_reasons)
+        key = (decision.nodes, decision.rejections, decision.pre_filter_reasons)
         words = self._words.get(key)
         if words is None:
             if len(self._words) >= _WORDS_KEPT:

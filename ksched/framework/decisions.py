@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
+from ksched.framework.verdicts import PASSES, Verdicts
 from ksched.tables import PodView
 
 
@@ -24,6 +26,23 @@ class Rejection(NamedTuple):
     reason: str
     nodes: int
     resolvable: bool
+
+
+class Tally(NamedTuple):
+    """How many nodes got each verdict, by its id in ``verdicts``; what a decision's rejections are spelled out from."""
+
+    verdicts: Verdicts
+    nodes: Mapping[int, int]
+
+    def rejections(self) -> tuple[Rejection, ...]:
+        """Most nodes first: the order verdicts were first met in depends on history, and the record must not."""
+        counts: dict[tuple[str, str, bool], int] = {}
+        for verdict_id, count in self.nodes.items():
+            if verdict_id != PASSES and count:
+                for why in self.verdicts[verdict_id].counted_as:
+                    counts[why] = counts.get(why, 0) + count
+        ordered = sorted([(-count, *why) for why, count in counts.items()])
+        return tuple([Rejection(plugin, reason, -count, resolvable) for count, plugin, reason, resolvable in ordered])
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +73,8 @@ class Decision:
     score: int | None = None
     tied: int = 0
     top: tuple[Candidate, ...] = ()
-    rejections: tuple[Rejection, ...] = ()
-    plugins: frozenset[str] = field(default_factory=frozenset)
-    """Plugins that rejected the pod or a node: their events may make it schedulable."""
+    tally: Tally | None = None
+    """What filters said, None where they were not asked. Nobody asks most decisions for more than this."""
     nominated_node: str | None = None
     """The node PostFilter wants to make room on."""
     pre_filter_reasons: tuple[str, ...] = ()
@@ -65,6 +83,30 @@ class Decision:
     """Pods ("namespace/name") to be evicted for that."""
     post_filter: str = ""
     """Why PostFilter could not help either."""
+    _rejections: tuple[Rejection, ...] | None = field(default=None, init=False, repr=False)
+    _plugins: frozenset[str] | None = field(default=None, init=False, repr=False)
+
+    @property
+    def rejections(self) -> tuple[Rejection, ...]:
+        """Why nodes were rejected, unless they are set what the ``tally`` says."""
+        if self._rejections is None:
+            self._rejections = self.tally.rejections() if self.tally is not None else ()
+        return self._rejections
+
+    @rejections.setter
+    def rejections(self, rejections: tuple[Rejection, ...]) -> None:
+        self._rejections = rejections
+
+    @property
+    def plugins(self) -> frozenset[str]:
+        """Plugins that rejected the pod or a node: their events may make it schedulable."""
+        if self._plugins is None:
+            self._plugins = frozenset([rejection.plugin for rejection in self.rejections])
+        return self._plugins
+
+    @plugins.setter
+    def plugins(self, plugins: frozenset[str]) -> None:
+        self._plugins = plugins
 
     def message(self) -> str:
         """Why the pod was not placed, as upstream's FitError: "0/5 nodes are available: 3 Insufficient cpu.\""""

@@ -16,7 +16,7 @@ import numpy as np
 from ksched.framework import selection
 from ksched.framework.binding_cycle import BindingCycle, failure
 from ksched.framework.cycle import Cycle
-from ksched.framework.decisions import Candidate, Decision, Outcome, Rejection
+from ksched.framework.decisions import Candidate, Decision, Outcome, Rejection, Tally
 from ksched.framework.evaluation import (
     NO_OPINION,
     Ask,
@@ -141,7 +141,7 @@ class Framework(BindingCycle):
             return self._rejected_everywhere(decision, Status.error(str(error)))
         decision.evaluated = looked_at
         decision.feasible = evaluated.count
-        self._explain_rejections(decision, evaluated)
+        decision.tally = Tally(self.verdicts, evaluated.rejected)
         if evaluated.count:
             self._choose(decision, evaluated, cycle, top)
         else:
@@ -485,21 +485,6 @@ class Framework(BindingCycle):
             int(evaluated.totals[position]),
             {part.name: int(part.normalized[position]) * part.weight for part in evaluated.parts},
         )
-
-    def _explain_rejections(self, decision: Decision, evaluated: Evaluated) -> None:
-        if evaluated.count == len(evaluated.first):
-            return
-        counts: dict[tuple[str, str, bool], int] = {}
-        verdicts = self.verdicts
-        for verdict_id, count in evaluated.rejected.items():
-            if verdict_id != PASSES and count:
-                for why in verdicts[verdict_id].counted_as:
-                    counts[why] = counts.get(why, 0) + count
-        # The order verdicts were first met in depends on history; the record must not. Most nodes come first.
-        ordered = sorted([(-count, *why) for why, count in counts.items()])
-        rejections = [Rejection(plugin, reason, -count, resolvable) for count, plugin, reason, resolvable in ordered]
-        decision.rejections = tuple(rejections)
-        decision.plugins = frozenset([rejection.plugin for rejection in rejections])
 
     def _rejected_everywhere(self, decision: Decision, status: Status) -> Decision:
         if not status.rejected:
