@@ -149,10 +149,9 @@ class FilterColumn(Column):
                 self.codes[rows] = PASSES
             return
         codes = self._verdicts.encode(self.plugin.name, self._order, result, len(nodes))
-        rejects = bool(np.count_nonzero(codes))
         if rows is None:
-            self.codes, self.rejects = codes, rejects
-        elif rejects or self.rejects:
+            self.codes, self.rejects = codes, bool(np.count_nonzero(codes))
+        elif self.rejects or np.count_nonzero(codes):
             self.codes[rows], self.rejects = codes, True
 
 

@@ -30,7 +30,7 @@ from ksched.tables.arrays import AnyArray, BoolArray, Int32Array, Int64Array, In
 NO_OPINION = 1
 """Total of every feasible node where a profile has no Score plugin at all (upstream: prioritizeNodes)."""
 _NO_ROWS: IntArray = np.array([], dtype=np.intp)
-_FEW_ROWS = 4
+_FEW_ROWS = 40
 """Up to here a Python loop over rows beats numpy's per-call overhead."""
 
 
@@ -186,22 +186,19 @@ class SignatureEntry:
         return first if others else first.copy()
 
     def _filter_few(self, rows: IntArray) -> None:
-        rejecting = [column.codes for column in self.filters if column.rejects]
-        for row in rows.tolist():
-            verdict = PASSES
-            for codes in rejecting:
-                verdict = codes.item(row)
-                if verdict:
-                    break
-            before = self.first.item(row)
-            if verdict == before:
-                continue
-            self.first[row] = verdict
-            self.feasible[row] = verdict == PASSES
-            self._rows = None
-            self.rejected[before] -= 1
-            self.rejected[verdict] += 1
-        self.count = self.rejected[PASSES]
+        now = [PASSES] * len(rows)
+        for column in self.filters:
+            if column.rejects:
+                now = [verdict or code for verdict, code in zip(now, column.codes.take(rows).tolist(), strict=True)]
+        rejected = self.rejected
+        for row, old, new in zip(rows.tolist(), self.first.take(rows).tolist(), now, strict=True):
+            if new != old:
+                self.first[row] = new
+                self.feasible[row] = new == PASSES
+                self._rows = None
+                rejected[old] -= 1
+                rejected[new] += 1
+        self.count = rejected[PASSES]
 
     def latest_filter(self, verdicts: Verdicts) -> int:
         """The order of the last filter that rejects some row, -1 where none does."""
@@ -223,8 +220,10 @@ class SignatureEntry:
             if part.up_to_date(self.table, moved, rows, feasible, chosen, whole=whole):
                 everything = True
         if everything or rows is None:
-            self.totals = np.full(self.table.n, INFEASIBLE, dtype=np.int64)
+            if len(self.totals) != self.table.n:
+                self.totals = np.empty(self.table.n, dtype=np.int64)
             chosen = self._feasible_rows()
+            self.totals.fill(INFEASIBLE)
             self.totals[chosen] = self._sum(chosen)
         elif len(rows) == 1:
             row = int(rows[0])
@@ -247,7 +246,8 @@ class SignatureEntry:
             if part.uniform:
                 constant += part.weight * part.normalized.item(0)
             else:
-                points = np.multiply(part.normalized[rows], part.weight, dtype=np.int64)
+                points = part.points(rows)
+                points *= part.weight
                 total = points if total is None else np.add(total, points, out=total)
         if total is None:
             return np.full(len(rows), constant, dtype=np.int64)

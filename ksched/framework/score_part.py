@@ -11,13 +11,14 @@ from ksched.framework.columns import ScoreColumn
 from ksched.framework.invoke import Raw, as_scores, culprit, guarded, out_of_bounds, out_of_range, raw_scores
 from ksched.framework.normalizers import Normalizer
 from ksched.tables import NodeTable
-from ksched.tables.arrays import BoolArray, IntArray
+from ksched.tables.arrays import BoolArray, Int64Array, IntArray
 
 _UNSET: Any = object()
+_UNIFORM: Any = object()
 
 
 class ScorePart:
-    """``normalized`` int8[n] (0..100 fits, and there is one per signature).
+    """``normalized`` int8[n]: 0..100 fits, and there is one per signature.
 
     It is valid for the feasible rows it was last brought :meth:`up_to_date` for. ``local`` is how the plugin is asked.
     With a declared normaliser only its inputs depend on which rows are feasible; while they stay the same, rows that
@@ -26,14 +27,15 @@ class ScorePart:
 
     __slots__ = (
         "_bad",
+        "_fresh",
         "_inputs",
+        "_normalized",
         "_normalizer",
         "_undeclared",
         "_version",
         "column",
         "local",
         "name",
-        "normalized",
         "plugin",
         "weight",
     )
@@ -49,7 +51,26 @@ class ScorePart:
         self._inputs: Any = _UNSET
         self._version = -1
         self._bad: BoolArray | None = None
-        self.normalized: npt.NDArray[np.int8] = np.array([], dtype=np.int8)
+        self._normalized: npt.NDArray[np.int8] = np.array([], dtype=np.int8)
+        self._fresh: tuple[IntArray, npt.NDArray[np.int8]] | None = None
+        """Rows and their normalised scores where all others are 0 and none of it is in the array yet: often everything
+        changes again before anybody wants more than :meth:`points`."""
+
+    @property
+    def normalized(self) -> npt.NDArray[np.int8]:
+        """The plugin's normalised scores, int8[n]."""
+        if self._fresh is not None:
+            rows, scores = self._fresh
+            self._fresh = None
+            self._normalized = np.zeros(len(self.column.raw), dtype=np.int8)
+            self._normalized[rows] = scores
+        return self._normalized
+
+    def points(self, rows: IntArray) -> Int64Array:
+        """The normalised scores of ``rows``, int64."""
+        if self._fresh is not None and self._fresh[0] is rows:
+            return self._fresh[1].astype(np.int64)
+        return self.normalized.take(rows).astype(np.int64)
 
     def up_to_date(
         self, table: NodeTable, moved: int, rows: IntArray | None, feasible: BoolArray, chosen: IntArray, *, whole: bool
@@ -82,9 +103,9 @@ class ScorePart:
         everything = False
         if column.version != self._version:
             self._version = column.version
-            everything = rows is None or len(self.normalized) != len(raw)
+            everything = rows is None or len(self._normalized) != len(raw)
             if everything or rows is None:
-                self.normalized, self._bad = as_scores(raw)
+                self._normalized, self._bad = as_scores(raw)
             elif len(rows):
                 self._write(rows, raw[rows])
         if self._bad is not None:
@@ -95,9 +116,9 @@ class ScorePart:
 
     def _write(self, rows: IntArray, values: Raw) -> None:
         scores, bad = as_scores(values)
-        self.normalized[rows] = scores
+        self._normalized[rows] = scores
         if bad is not None and self._bad is None:
-            self._bad = np.zeros(len(self.normalized), dtype=np.bool_)
+            self._bad = np.zeros(len(self._normalized), dtype=np.bool_)
         if self._bad is not None:
             self._bad[rows] = False if bad is None else bad
 
@@ -109,12 +130,13 @@ class ScorePart:
         self._version = column.version
         raw = column.raw
         inputs = normalizer.inputs(raw[:1])
-        everything = bool(inputs != self._inputs) or len(self.normalized) != len(raw)
-        self._inputs = inputs
+        # Equal inputs of rows that were not all equal would not do: theirs are other scores.
+        everything = bool((_UNIFORM, inputs) != self._inputs) or self._size() != len(raw)
+        self._inputs = (_UNIFORM, inputs)
         if everything:
             value = normalizer.apply(raw[:1], inputs)
             self._check(table, value, raw, np.zeros(1, dtype=np.intp))
-            self.normalized = np.full(len(raw), value[0].astype(np.int8))
+            self._normalized, self._fresh = np.full(len(raw), value[0].astype(np.int8)), None
         return everything
 
     def _normalize(
@@ -128,28 +150,35 @@ class ScorePart:
     ) -> bool:
         """Only feasible rows are normalised: what the normaliser would make of others nobody promised."""
         raw = self.column.raw
-        inputs = normalizer.inputs(raw[chosen])
-        everything = rows is None or inputs != self._inputs or len(self.normalized) != len(raw)
-        if everything or rows is None:
-            self.normalized = np.zeros(len(raw), dtype=np.int8)
-        else:
+        of_chosen = raw.take(chosen)
+        inputs = normalizer.inputs(of_chosen)
+        everything = rows is None or inputs != self._inputs or self._size() != len(raw)
+        if not everything and rows is not None:
             chosen = rows[feasible[rows]]
+            of_chosen = raw.take(chosen)
         # Rows that were left out this time would not be known to be missing the next.
         self._inputs = inputs if whole else _UNSET
         self._version = self.column.version
         if len(chosen):
-            values = normalizer.apply(raw[chosen], inputs)
+            values = normalizer.apply(of_chosen, inputs)
             self._check(table, values, raw, chosen)
-            self.normalized[chosen] = values
+            scores = values.astype(np.int8)
+            if everything:
+                self._fresh = chosen, scores
+            else:
+                self.normalized[chosen] = scores
         return everything or not whole
+
+    def _size(self) -> int:
+        return len(self._normalized) if self._fresh is None else len(self.column.raw)
 
     def _normalize_all(self, table: NodeTable, chosen: IntArray) -> None:
         raw = self.column.raw
-        given = guarded(self.plugin, "normalize_score", *self.local, raw[chosen])
+        of_chosen = raw[chosen]
+        given = guarded(self.plugin, "normalize_score", *self.local, of_chosen)
         scores = raw_scores(self.plugin, given, len(chosen), "normalize_score")
         self._check(table, scores, raw, chosen)
-        self.normalized = np.zeros(len(raw), dtype=np.int8)
-        self.normalized[chosen] = scores
+        self._fresh = chosen, scores.astype(np.int8)
 
     def _check(self, table: NodeTable, values: Raw, raw: Raw, rows: IntArray) -> None:
         """Raises PluginError unless all ``values``, the normalised scores of feasible ``rows``, are in 0..100."""

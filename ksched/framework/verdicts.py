@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -131,13 +131,12 @@ class Verdicts:
 def _rejects(plugin: str, result: Any, n: int) -> tuple[list[BoolArray], Reasons]:
     """The masks of rejected rows, and the reason of each."""
     if isinstance(result, (dict, Mapping)):  # nearly always a dict, and asking the abstract class is slow
-        masks = [_mask(plugin, reason, mask, n) for reason, mask in result.items()]
-        return masks, tuple(result)
+        return _checked(plugin, list(result.values()), result, n), tuple(result)
     if isinstance(result, np.ndarray):
-        keep = _mask(plugin, "the keep mask", result, n)
+        (keep,) = _checked(plugin, [result], ["the keep mask"], n)
         return [~keep], (f"node(s) were rejected by {plugin}",)
     if isinstance(result, (list, tuple)) and all(isinstance(item, Reject) for item in result):
-        masks = [_mask(plugin, reject.reason, reject.mask, n) for reject in result]
+        masks = _checked(plugin, [reject.mask for reject in result], [reject.reason for reject in result], n)
         return masks, tuple([r.reason if r.resolvable else (r.reason, False) for r in result])
     raise PluginError(
         f"plugin {plugin}: filter returned {type(result).__name__}",
@@ -145,11 +144,15 @@ def _rejects(plugin: str, result: Any, n: int) -> tuple[list[BoolArray], Reasons
     )
 
 
-def _mask(plugin: str, what: str, mask: Any, n: int) -> BoolArray:
-    if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (n,):
+def _checked(plugin: str, masks: list[Any], names: Iterable[str], n: int) -> list[BoolArray]:
+    """``masks``, unless one of them, which the error calls by its name, is not bool[n]."""
+    shape = (n,)
+    for mask, what in zip(masks, names, strict=True):
+        if isinstance(mask, np.ndarray) and mask.dtype == np.bool_ and mask.shape == shape:
+            continue
         got = f"{mask.dtype}{list(mask.shape)}" if isinstance(mask, np.ndarray) else type(mask).__name__
         raise PluginError(
             f"plugin {plugin}: filter's mask for {what!r} is {got}, expected bool[{n}]",
             hint="one entry per row of the nodes given, e.g. nodes.free('cpu') < pod.request('cpu')",
         )
-    return mask
+    return masks

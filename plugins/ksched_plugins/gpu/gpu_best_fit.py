@@ -11,6 +11,8 @@ nodes. The plugin BestFit of ``packing`` takes any resources.
 
 from __future__ import annotations
 
+import numpy as np
+
 from ksched.framework import Cycle, MinMaxNormalizer
 from ksched.objects import CPU
 from ksched.tables import NodeView, PodView
@@ -34,4 +36,4 @@ class GpuBestFit:
         wanted = pod.gpu.total_milli if pod.gpu else 0
         cpu_left = (nodes.free(CPU) - pod.request(CPU)) / self._largest.cpu_milli
         gpu_left = (nodes.devices.milli_free - wanted) / self._largest.gpu_milli
-        return ((1 - (cpu_left * 0.5 + gpu_left * 0.5)) * 100).astype("int64")
+        return ((1 - (cpu_left * 0.5 + gpu_left * 0.5)) * 100).astype(np.int64)
