@@ -36,7 +36,9 @@ class FragmentationProbe:
 
     def __init__(self, table: NodeTable, expected: Sequence[ExpectedPod]) -> None:
         self._table = table
+        self._cpu = table.resource_row(CPU)
         self._fragmentation = fragmentation(typical_pods(expected))
+        self._pods = max(self._fragmentation.pods, 1)
         self._changes = Watermark(table, NODE | USAGE)
         self._nodes: list[tuple[DeviceState, tuple[int, ...]]] = []
         self._used = 0
@@ -48,12 +50,12 @@ class FragmentationProbe:
         rows = self._changes.advance()
         if rows is None:
             self._measure_all()
-        elif len(rows):
+        elif not len(rows):
+            return self._measured
+        else:
             for row in rows.tolist():
                 self._measure_again(row)
-        else:
-            return self._measured
-        pods = max(self._fragmentation.pods, 1)
+        pods = self._pods
         self._measured = [float(self._used), *[mass / pods for mass in self._idle]]
         return self._measured
 
@@ -71,11 +73,10 @@ class FragmentationProbe:
             self._idle = [total + new - old for total, new, old in zip(self._idle, now, before, strict=True)]
 
     def _measure_node(self, row: int) -> tuple[DeviceState, tuple[int, ...]]:
-        table, fragmentation = self._table, self._fragmentation
-        cpu = table.resource_row(CPU)
-        level = fragmentation.level(table.allocatable.item(cpu, row) - table.requested.item(cpu, row))
+        table, cpu = self._table, self._cpu
+        level = self._fragmentation.level(table.allocatable.item(cpu, row) - table.requested.item(cpu, row))
         state = table.devices.state(row)
-        return state, fragmentation.buckets(state, level)
+        return state, self._fragmentation.buckets(state, level)
 
 
 PROBES: dict[str, Callable[[NodeTable, Sequence[ExpectedPod]], Probe]] = {"fragmentation": FragmentationProbe}

@@ -7,7 +7,7 @@ again only about rows that were touched since in one of those groups.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,48 +15,53 @@ from ksched.errors import PluginError
 from ksched.framework.cycle import LabelsRead, NodeLocalCycle, NodeLocalPod
 from ksched.framework.invoke import Raw, guarded, raw_scores
 from ksched.framework.verdicts import PASSES, Verdicts
-from ksched.tables import ALL_GROUPS, ELSEWHERE, NODE, USAGE, ChangeLog, NodeTable, NodeView
+from ksched.tables import ALL_GROUPS, ELSEWHERE, NODE, USAGE, NodeTable, NodeView
 from ksched.tables.arrays import Int32Array, IntArray
 
 _NO_ROWS: IntArray = np.array([], dtype=np.intp)
 
 
+Positions = tuple[int, ...]
+"""Where the change logs of all column groups stood."""
+
+
+class Change(NamedTuple):
+    """The ``rows`` (None: all) that changed in the ``moved`` column groups from one moment to another."""
+
+    before: Positions
+    after: Positions
+    moved: int
+    rows: IntArray | None
+
+
 class Watermark:
-    """Where the change logs of some column groups stood when something was computed from them.
+    """Where the change logs stood when something was computed from some column groups.
 
     ``groups``: bit set of the groups watched. ``moved``: those that had changed at the last :meth:`advance`.
     """
 
-    __slots__ = ("_logs", "_positions", "groups", "moved")
+    __slots__ = ("_logs", "_of_groups", "groups", "moved", "positions")
 
     def __init__(self, table: NodeTable, groups: int = ALL_GROUPS) -> None:
-        self.groups = 0
+        self.groups = groups
         self.moved = 0
-        self._logs: list[tuple[int, ChangeLog]] = []
-        self._positions: list[int] = []
-        self.watch(table, groups)
-        self._positions = [-1] * len(self._logs)
-
-    def watch(self, table: NodeTable, groups: int) -> None:
-        """Watch ``groups`` too, as computed from at this moment."""
-        for group, log in table.logs.items():
-            if groups & group and not self.groups & group:
-                self.groups |= group
-                self._logs.append((group, log))
-                self._positions.append(log.position)
+        self._logs = tuple(table.logs.values())
+        self._of_groups = tuple(table.logs)
+        self.positions: Positions = (-1,) * len(self._logs)
 
     def advance(self) -> IntArray | None:
         """Rows touched in the watched groups since the last call (intp[k]); None means all rows."""
         rows: IntArray | None = _NO_ROWS
-        positions = self._positions
+        before, after = self.positions, tuple([log.position for log in self._logs])
         self.moved = 0
-        for i, (group, log) in enumerate(self._logs):
-            before, now = positions[i], log.position
-            if before == now:
+        if before == after:
+            return rows
+        self.positions = after
+        for group, log, then, now in zip(self._of_groups, self._logs, before, after, strict=True):
+            if then == now or not group & self.groups:
                 continue
-            positions[i] = now
             self.moved |= group
-            touched = log.since(before)
+            touched = log.since(then)
             if touched is None or rows is None:
                 rows = None
             elif rows is _NO_ROWS:
@@ -64,6 +69,18 @@ class Watermark:
             else:
                 rows = np.union1d(rows, touched)
         return rows
+
+    def change(self) -> Change:
+        """:meth:`advance`, in a form that others who look at the table together with this one can :meth:`follow`."""
+        before, rows = self.positions, self.advance()
+        return Change(before, self.positions, self.moved, rows)
+
+    def follow(self, change: Change) -> IntArray | None:
+        """:meth:`advance`, given the last ``change`` there was; costs nothing for who stood where that one begins."""
+        if self.positions is change.before and not change.moved & ~self.groups:
+            self.positions, self.moved = change.after, change.moved
+            return change.rows
+        return self.advance()
 
 
 class Column:
@@ -91,9 +108,9 @@ class Column:
         """Whether what pods hold enters; if not, pods that come and go change nothing."""
         return bool(self._reads & USAGE)
 
-    def refresh(self) -> None:
-        """Bring the column up to the table's present state."""
-        rows = self._watermark.advance()
+    def refresh(self, change: Change | None = None) -> None:
+        """Bring the column up to the table's present state; ``change`` is the last there was, if somebody knows."""
+        rows = self._watermark.advance() if change is None else self._watermark.follow(change)
         if rows is not None:
             if not len(rows):
                 return
@@ -112,7 +129,7 @@ class Column:
                 hint="topology domains span nodes; drop node_local = True to be asked every time",
             )
         self._reads |= reads
-        self._watermark.watch(self._table, reads)
+        self._watermark.groups |= reads & ALL_GROUPS
         self.watched = self._watermark.groups
 
     def _compute(self, nodes: NodeView, rows: IntArray | None) -> None:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ksched.errors import PluginError
-from ksched.framework.columns import FilterColumn, Watermark
+from ksched.framework.columns import Change, FilterColumn, Watermark
 from ksched.framework.cycle import Cycle, NodeLocalCycle, NodeLocalPod
 from ksched.framework.invoke import culprit, guarded, out_of_bounds, out_of_range, raw_scores
 from ksched.framework.pre_filter import PreFilterOutcome
@@ -115,6 +115,7 @@ class SignatureEntry:
         self.memory: Any = None
         """What PostFilter remembers of single rows (a RowMemory)."""
         self._watermark = Watermark(table)
+        self._change: Change | None = None
         self._unscored: IntArray | None = None
         """Rows that changed, and the column groups in which, since totals were computed; None: any row."""
         self._unscored_groups = ALL_GROUPS
@@ -135,25 +136,22 @@ class SignatureEntry:
 
     def filter(self) -> None:
         """Bring ``first``, ``feasible``, ``count`` and ``rejected`` up to date."""
-        rows = self._watermark.advance()
-        moved = self._watermark.moved
+        change = self._change = self._watermark.change()
+        rows, moved = change.rows, change.moved
         if not moved:
             return
-        self._leave_to_score(rows, moved)
+        # Pods that fit nowhere are not scored: what they leave is not worth adding up.
+        self._unscored = None if self._unscored_groups else rows
+        self._unscored_groups |= moved
         for column in self.filters:
             if column.watched & moved:
-                column.refresh()
+                column.refresh(change)
         if rows is None or len(self.first) != self.table.n:
             self._filter_all()
         elif len(rows) <= _FEW_ROWS:
             self._filter_few(rows)
         else:
             self._filter_rows(rows)
-
-    def _leave_to_score(self, rows: IntArray | None, moved: int) -> None:
-        # Pods that fit nowhere are not scored: what they leave is not worth adding up.
-        self._unscored = None if self._unscored_groups else rows
-        self._unscored_groups |= moved
 
     def _filter_all(self) -> None:
         self.first = self._first_verdicts(slice(None), self.table.n)
@@ -186,10 +184,10 @@ class SignatureEntry:
         return first if others else first.copy()
 
     def _filter_few(self, rows: IntArray) -> None:
-        now = [PASSES] * len(rows)
-        for column in self.filters:
-            if column.rejects:
-                now = [verdict or code for verdict, code in zip(now, column.codes.take(rows).tolist(), strict=True)]
+        rejecting = [column.codes.take(rows).tolist() for column in self.filters if column.rejects]
+        now, *others = rejecting or [[PASSES] * len(rows)]
+        for codes in others:
+            now = [verdict or code for verdict, code in zip(now, codes, strict=True)]
         rejected = self.rejected
         for row, old, new in zip(rows.tolist(), self.first.take(rows).tolist(), now, strict=True):
             if new != old:
@@ -217,7 +215,9 @@ class SignatureEntry:
         chosen = self._feasible_rows() if whole else feasible.nonzero()[0]
         everything = rows is None or len(self.totals) != self.table.n
         for part in self.parts:
-            if part.up_to_date(self.table, moved, rows, feasible, chosen, whole=whole):
+            if part.column.watched & moved:
+                part.column.refresh(self._change)
+            if part.up_to_date(self.table, rows, feasible, chosen, whole=whole):
                 everything = True
         if everything or rows is None:
             if len(self.totals) != self.table.n:

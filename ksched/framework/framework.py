@@ -193,7 +193,6 @@ class Framework(BindingCycle):
         self, entry: SignatureEntry, cycle: Cycle, pod: PodView, outcome: PreFilterOutcome
     ) -> tuple[Evaluated, int]:
         """Filter and score; also how many nodes were looked at."""
-        ask = self._ask(entry, cycle, pod)
         if outcome.node_names is not None:
             rows = self._rows_of(outcome.node_names)
             self._order.advance(len(rows))
@@ -206,7 +205,7 @@ class Framework(BindingCycle):
             moment_filters = [filter_ for filter_ in self._moment_filters if filter_[1].name not in outcome.skipped]
             entry.moment_filters[outcome.skipped] = moment_filters
         if moment_filters:
-            first = self._ask_moment_filters(entry, moment_filters, ask)
+            first = self._ask_moment_filters(entry, moment_filters, self._ask(entry, cycle, pod))
         if self.nominator.concerns(pod):
             first = self._yield_to_nominated(first, self.what_if(entry, cycle, pod, outcome), entry)
         if first is not entry.first:
@@ -237,7 +236,7 @@ class Framework(BindingCycle):
         if not exact:
             totals = np.where(feasible, totals, INFEASIBLE)
         if entry.moment_scores:
-            totals = self._add_moment_scores(entry, totals, parts, feasible, count, ask)
+            totals = self._add_moment_scores(entry, totals, parts, feasible, count, self._ask(entry, cycle, pod))
         if self._extenders and count > 1:
             rows = np.flatnonzero(feasible)
             totals = self._add_extender_points(totals, parts, pod, rows, rows)

@@ -73,16 +73,14 @@ class ScorePart:
         return self.normalized.take(rows).astype(np.int64)
 
     def up_to_date(
-        self, table: NodeTable, moved: int, rows: IntArray | None, feasible: BoolArray, chosen: IntArray, *, whole: bool
+        self, table: NodeTable, rows: IntArray | None, feasible: BoolArray, chosen: IntArray, *, whole: bool
     ) -> bool:
         """Make ``normalized`` right for the ``feasible`` rows, by number ``chosen`` (at least one).
 
-        Since the last call the column groups ``moved`` changed in ``rows``. ``whole``: these are all the rows that the
-        signature's filters pass, not some of them. Returns True if rows other than ``rows`` may have changed too.
+        Since the last call the column changed in ``rows`` only. ``whole``: these are all the rows that the signature's
+        filters pass, not some of them. Returns True if rows other than ``rows`` may have changed too.
         """
         column = self.column
-        if column.watched & moved:
-            column.refresh()
         if self._undeclared:
             self._normalize_all(table, chosen)
             return True

@@ -57,7 +57,8 @@ class SignatureCache:
 
     def entry(self, pod: PodView) -> SignatureEntry:
         """The entry of the pod's signature, not brought up to date."""
-        key = (pod.info, pod.namespace, relevant_labels(pod.labels, self.labels_read))
+        labels = relevant_labels(pod.labels, self.labels_read) if self.labels_read.version else ()
+        key = (pod.info, pod.namespace, labels)
         entry = self.entries.get(key)
         if entry is None:
             entry = self.entries[key] = self._new_entry(pod, key)

@@ -96,19 +96,19 @@ class Verdicts:
             bits = np.packbits(np.array(masks), axis=0, bitorder="little")[0]
         else:
             return self._combined_many(plugin, order, masks, reasons)
-        return self._lookup(plugin, order, reasons).take(bits)
-
-    def _lookup(self, plugin: str, order: int, reasons: Reasons) -> Int32Array:
-        """Verdict ids int32[2^k] by combination of ``reasons``, bit i standing for the i-th."""
         key = (plugin, order, reasons)
-        found = self._lookups.get(key)
-        if found is None:
-            ids = [PASSES]
-            for combination in range(1, 1 << len(reasons)):
-                chosen = [reason for position, reason in enumerate(reasons) if combination >> position & 1]
-                ids.append(self._id_of(plugin, order, chosen))
-            found = self._lookups[key] = np.array(ids, dtype=np.int32)
-        return found
+        lookup = self._lookups.get(key)
+        if lookup is None:
+            lookup = self._lookups[key] = self._combinations(plugin, order, reasons)
+        return lookup.take(bits)
+
+    def _combinations(self, plugin: str, order: int, reasons: Reasons) -> Int32Array:
+        """Verdict ids int32[2^k] by combination of ``reasons``, bit i standing for the i-th."""
+        ids = [PASSES]
+        for combination in range(1, 1 << len(reasons)):
+            chosen = [reason for position, reason in enumerate(reasons) if combination >> position & 1]
+            ids.append(self._id_of(plugin, order, chosen))
+        return np.array(ids, dtype=np.int32)
 
     def _combined_many(self, plugin: str, order: int, masks: list[BoolArray], reasons: Reasons) -> Int32Array:
         """More reasons than can be listed in all combinations (say, as many distinct taints): number distinct rows."""

@@ -63,14 +63,15 @@ class ChangeLog:
         return rows
 
     def _distinct(self, position: int) -> IntArray:
+        count = self.position - position
         tail = self._rows[position - self._start : self.position - self._start]
-        if len(tail) <= 1:
+        if count <= 1:
             rows = tail.copy()
-        elif len(tail) <= _FEW:
+        elif count <= _FEW:
             rows = np.array(list(dict.fromkeys(tail.tolist())), dtype=np.intp)
         else:
             touched = np.zeros(self._highest + 1, dtype=np.bool_)
             touched[tail] = True
             rows = touched.nonzero()[0]
-        rows.flags.writeable = False
+        rows.setflags(write=False)
         return rows

@@ -34,6 +34,7 @@ class GpuBestFit:
     def score(self, cycle: Cycle, pod: PodView, nodes: NodeView) -> Int64Array:
         """int64[n], higher where less remains."""
         wanted = pod.gpu.total_milli if pod.gpu else 0
-        cpu_left = (nodes.free(CPU) - pod.request(CPU)) / self._largest.cpu_milli
-        gpu_left = (nodes.devices.milli_free - wanted) / self._largest.gpu_milli
-        return ((1 - (cpu_left * 0.5 + gpu_left * 0.5)) * 100).astype(np.int64)
+        # Divided by 2 C at once, which rounds as halving afterwards does.
+        half_cpu_left = (nodes.free(CPU) - pod.request(CPU)) / (2 * self._largest.cpu_milli)
+        half_gpu_left = (nodes.devices.milli_free - wanted) / (2 * self._largest.gpu_milli)
+        return ((1 - (half_cpu_left + half_gpu_left)) * 100).astype(np.int64)
