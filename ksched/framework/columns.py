@@ -11,18 +11,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ksched.errors import PluginError
+from ksched.errors import KschedError, PluginError
 from ksched.framework.cycle import LabelsRead, NodeLocalCycle, NodeLocalPod
-from ksched.framework.invoke import Raw, guarded, raw_scores
+from ksched.framework.invoke import Raw, blamed, raw_scores
 from ksched.framework.verdicts import PASSES, Verdicts
-from ksched.tables import ALL_GROUPS, ELSEWHERE, NODE, USAGE, NodeTable, NodeView
+from ksched.tables import ALL_GROUPS, ELSEWHERE, GROUPS, IMAGES, NODE, USAGE, NodeTable, NodeView
 from ksched.tables.arrays import Int32Array, IntArray
 
 _NO_ROWS: IntArray = np.array([], dtype=np.intp)
 
 
-Positions = tuple[int, ...]
-"""Where the change logs of all column groups stood."""
+Positions = tuple[int, int, int]
+"""Where the change logs of all column groups stood, in the order of GROUPS."""
 
 
 class Change(NamedTuple):
@@ -40,24 +40,24 @@ class Watermark:
     ``groups``: bit set of the groups watched. ``moved``: those that had changed at the last :meth:`advance`.
     """
 
-    __slots__ = ("_logs", "_of_groups", "groups", "moved", "positions")
+    __slots__ = ("_logs", "groups", "moved", "positions")
 
     def __init__(self, table: NodeTable, groups: int = ALL_GROUPS) -> None:
         self.groups = groups
         self.moved = 0
-        self._logs = tuple(table.logs.values())
-        self._of_groups = tuple(table.logs)
-        self.positions: Positions = (-1,) * len(self._logs)
+        self._logs = (table.logs[NODE], table.logs[USAGE], table.logs[IMAGES])
+        self.positions: Positions = (-1, -1, -1)
 
     def advance(self) -> IntArray | None:
         """Rows touched in the watched groups since the last call (intp[k]); None means all rows."""
         rows: IntArray | None = _NO_ROWS
-        before, after = self.positions, tuple([log.position for log in self._logs])
+        node, usage, images = self._logs
+        before, after = self.positions, (node.position, usage.position, images.position)
         self.moved = 0
         if before == after:
             return rows
         self.positions = after
-        for group, log, then, now in zip(self._of_groups, self._logs, before, after, strict=True):
+        for group, log, then, now in zip(GROUPS, self._logs, before, after, strict=True):
             if then == now or not group & self.groups:
                 continue
             self.moved |= group
@@ -69,18 +69,6 @@ class Watermark:
             else:
                 rows = np.union1d(rows, touched)
         return rows
-
-    def change(self) -> Change:
-        """:meth:`advance`, in a form that others who look at the table together with this one can :meth:`follow`."""
-        before, rows = self.positions, self.advance()
-        return Change(before, self.positions, self.moved, rows)
-
-    def follow(self, change: Change) -> IntArray | None:
-        """:meth:`advance`, given the last ``change`` there was; costs nothing for who stood where that one begins."""
-        if self.positions is change.before and not change.moved & ~self.groups:
-            self.positions, self.moved = change.after, change.moved
-            return change.rows
-        return self.advance()
 
 
 class Column:
@@ -110,7 +98,12 @@ class Column:
 
     def refresh(self, change: Change | None = None) -> None:
         """Bring the column up to the table's present state; ``change`` is the last there was, if somebody knows."""
-        rows = self._watermark.advance() if change is None else self._watermark.follow(change)
+        watermark = self._watermark
+        if change is not None and watermark.positions == change.before and not change.moved & ~watermark.groups:
+            # Who asks stood where the column does and has looked into the logs already.
+            watermark.positions, rows = change.after, change.rows
+        else:
+            rows = watermark.advance()
         if rows is not None:
             if not len(rows):
                 return
@@ -160,12 +153,18 @@ class FilterColumn(Column):
         self.rejects = False
 
     def _compute(self, nodes: NodeView, rows: IntArray | None) -> None:
-        result = guarded(self.plugin, "filter", self.cycle, self.pod, nodes)
+        try:
+            result = self.plugin.filter(self.cycle, self.pod, nodes)
+        except KschedError:
+            raise
+        except Exception as error:
+            raise blamed(self.plugin, "filter", (self.pod,), error) from error
         if result is None and rows is not None:
             if self.rejects:
                 self.codes[rows] = PASSES
             return
-        codes = self._verdicts.encode(self.plugin.name, self._order, result, len(nodes))
+        n = self._table.n if rows is None else len(rows)
+        codes = self._verdicts.encode(self.plugin.name, self._order, result, n)
         if rows is None:
             self.codes, self.rejects = codes, bool(np.count_nonzero(codes))
         elif self.rejects or np.count_nonzero(codes):
@@ -186,7 +185,13 @@ class ScoreColumn(Column):
         self.uniform = False
 
     def _compute(self, nodes: NodeView, rows: IntArray | None) -> None:
-        raw = raw_scores(self.plugin, guarded(self.plugin, "score", self.cycle, self.pod, nodes), len(nodes))
+        try:
+            given = self.plugin.score(self.cycle, self.pod, nodes)
+        except KschedError:
+            raise
+        except Exception as error:
+            raise blamed(self.plugin, "score", (self.pod,), error) from error
+        raw = raw_scores(self.plugin, given, self._table.n if rows is None else len(rows))
         if rows is None:
             self.raw = raw.copy()  # the column writes into its own array, never into one the plugin may keep
             self.uniform = bool(len(raw) and (raw == raw[0]).all())

@@ -136,10 +136,12 @@ class SignatureEntry:
 
     def filter(self) -> None:
         """Bring ``first``, ``feasible``, ``count`` and ``rejected`` up to date."""
-        change = self._change = self._watermark.change()
-        rows, moved = change.rows, change.moved
+        watermark = self._watermark
+        before, rows = watermark.positions, watermark.advance()
+        moved = watermark.moved
         if not moved:
             return
+        change = self._change = Change(before, watermark.positions, moved, rows)
         # Pods that fit nowhere are not scored: what they leave is not worth adding up.
         self._unscored = None if self._unscored_groups else rows
         self._unscored_groups |= moved

@@ -83,6 +83,7 @@ class Framework(BindingCycle):
         self._filters = list(enumerate(self._at["filter"]))
         self._scores = [(self.plugins[enabled.plugin.name], enabled.weight) for enabled in profile.points["score"]]
         self._pre_filters = self._at["preFilter"]
+        self._extending = bool(self._extenders)
         self.base = 0 if self._scores else NO_OPINION
         """Where totals start."""
         # Those that are asked anew every time, because what they say depends on the moment.
@@ -132,7 +133,9 @@ class Framework(BindingCycle):
             cycle.failure = Failure(entry, outcome, None, None)
             return self._rejected_everywhere(decision, outcome.status)
         try:
-            nominated = self._evaluate_nominated_node(entry, cycle, pod, outcome)
+            nominated = None
+            if pod.pod.status.nominated_node_name:
+                nominated = self._evaluate_nominated_node(entry, cycle, pod, outcome)
             if nominated is not None and nominated.count:
                 evaluated, looked_at = nominated, 1
             else:
@@ -221,7 +224,7 @@ class Framework(BindingCycle):
             feasible[seen] = first[seen] == PASSES
             rejected = counts_of(first[seen])
             count, exact = wanted, False
-        if self._extenders and count:
+        if self._extending and count:
             asked = np.flatnonzero(feasible)
             first = first.copy()
             first[asked] = left = self._ask_extenders(pod, asked)
@@ -237,7 +240,7 @@ class Framework(BindingCycle):
             totals = np.where(feasible, totals, INFEASIBLE)
         if entry.moment_scores:
             totals = self._add_moment_scores(entry, totals, parts, feasible, count, self._ask(entry, cycle, pod))
-        if self._extenders and count > 1:
+        if self._extending and count > 1:
             rows = np.flatnonzero(feasible)
             totals = self._add_extender_points(totals, parts, pod, rows, rows)
         return Evaluated(None, first, feasible, count, totals, parts, rejected), looked_at
@@ -460,7 +463,8 @@ class Framework(BindingCycle):
         tied = selection.best(evaluated.totals)
         position = int(tied[0] if len(tied) == 1 else tied[self._tie(tied, evaluated.rows, cycle)])
         decision.outcome = Outcome.SCHEDULED
-        decision.node = self._node_name(evaluated.rows, position)
+        row = position if evaluated.rows is None else int(evaluated.rows[position])
+        decision.node = self.table.nodes[row].metadata.name or ""
         decision.score = evaluated.totals.item(position)
         decision.tied = len(tied)
         if top:

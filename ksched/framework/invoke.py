@@ -61,12 +61,17 @@ def guarded(plugin: Any, method: str, *args: Any) -> Any:
     except KschedError:
         raise
     except Exception as error:
-        pod = next((arg for arg in args if isinstance(arg, PodView)), None)
-        who = f" for pod {pod.pod.metadata.namespace}/{pod.pod.metadata.name}" if type(pod) is PodView else ""
-        raise PluginError(
-            f"plugin {plugin.name}: {method}{who} raised {type(error).__name__}: {error}{_line_of(plugin, error)}",
-            hint=_hint(error),
-        ) from error
+        raise blamed(plugin, method, args, error) from error
+
+
+def blamed(plugin: Any, method: str, args: tuple[Any, ...], error: Exception) -> PluginError:
+    """The error for a plugin whose ``method(*args)`` raised ``error``."""
+    pod = next((arg for arg in args if isinstance(arg, PodView)), None)
+    who = f" for pod {pod.pod.metadata.namespace}/{pod.pod.metadata.name}" if type(pod) is PodView else ""
+    return PluginError(
+        f"plugin {plugin.name}: {method}{who} raised {type(error).__name__}: {error}{_line_of(plugin, error)}",
+        hint=_hint(error),
+    )
 
 
 def _line_of(plugin: Any, error: Exception) -> str:
@@ -98,9 +103,9 @@ def raw_scores(plugin: Any, scores: Any, n: int, method: str = "score") -> Raw:
 def out_of_bounds(normalized: Raw) -> BoolArray | None:
     """The rows outside 0..100 or not finite, None where there are none."""
     if normalized.dtype == np.int64:
-        bad: BoolArray = normalized.view(np.uint64) > MAX_NODE_SCORE  # without its sign a negative one is huge
-    else:
-        bad = ~((normalized >= 0) & (normalized <= MAX_NODE_SCORE))  # true for NaN
+        unsigned = normalized.view(np.uint64)  # without its sign a negative one is huge
+        return None if np.maximum.reduce(unsigned, initial=0) <= MAX_NODE_SCORE else unsigned > MAX_NODE_SCORE
+    bad = ~((normalized >= 0) & (normalized <= MAX_NODE_SCORE))  # true for NaN
     return bad if np.count_nonzero(bad) else None
 
 

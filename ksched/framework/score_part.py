@@ -37,6 +37,7 @@ class ScorePart:
         "local",
         "name",
         "plugin",
+        "uniform",
         "weight",
     )
 
@@ -48,6 +49,8 @@ class ScorePart:
         self.local = local
         self._normalizer: Normalizer | None = getattr(plugin, "normalizer", None)
         self._undeclared = self._normalizer is None and hasattr(plugin, "normalize_score")
+        self.uniform = False
+        """Whether ``normalized`` is known to be the same in all rows."""
         self._inputs: Any = _UNSET
         self._version = -1
         self._bad: BoolArray | None = None
@@ -81,6 +84,7 @@ class ScorePart:
         filters pass, not some of them. Returns True if rows other than ``rows`` may have changed too.
         """
         column = self.column
+        self.uniform = column.uniform and not self._undeclared
         if self._undeclared:
             self._normalize_all(table, chosen)
             return True
@@ -89,11 +93,6 @@ class ScorePart:
         if column.uniform:
             return self._normalize_uniform(table, self._normalizer)
         return self._normalize(table, self._normalizer, rows, feasible, chosen, whole)
-
-    @property
-    def uniform(self) -> bool:
-        """Whether ``normalized`` is known to be the same in all rows."""
-        return self.column.uniform and not self._undeclared
 
     def _take(self, table: NodeTable, rows: IntArray | None, feasible: BoolArray) -> bool:
         """Raw scores are final. Those out of range matter only where a row is feasible, which changes: keep them."""

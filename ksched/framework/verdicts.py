@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -86,7 +86,15 @@ class Verdicts:
         """A Filter's result over ``n`` rows as verdict ids; PluginError if it is not of the contract's forms."""
         if result is None:
             return np.zeros(n, dtype=np.int32)
-        masks, reasons = _rejects(plugin, result, n)
+        masks: list[BoolArray]
+        if isinstance(result, dict):  # nearly always
+            masks, reasons = list(result.values()), tuple(result)
+        else:
+            masks, reasons = _rejects(plugin, result)
+        shape = (n,)
+        for mask in masks:
+            if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != shape:
+                raise _not_a_mask(plugin, result, mask, n)
         if not masks:
             return np.zeros(n, dtype=np.int32)
         # Rows may be rejected for several reasons at once: each combination of them is a verdict.
@@ -128,31 +136,30 @@ class Verdicts:
         return self.id(Verdict(plugin, code, reasons, order))
 
 
-def _rejects(plugin: str, result: Any, n: int) -> tuple[list[BoolArray], Reasons]:
+def _rejects(plugin: str, result: Any) -> tuple[list[Any], Reasons]:
     """The masks of rejected rows, and the reason of each."""
-    if isinstance(result, (dict, Mapping)):  # nearly always a dict, and asking the abstract class is slow
-        return _checked(plugin, list(result.values()), result, n), tuple(result)
+    if isinstance(result, Mapping):
+        return list(result.values()), tuple(result)
     if isinstance(result, np.ndarray):
-        (keep,) = _checked(plugin, [result], ["the keep mask"], n)
-        return [~keep], (f"node(s) were rejected by {plugin}",)
+        return [~result if result.dtype == np.bool_ else result], (f"node(s) were rejected by {plugin}",)
     if isinstance(result, (list, tuple)) and all(isinstance(item, Reject) for item in result):
-        masks = _checked(plugin, [reject.mask for reject in result], [reject.reason for reject in result], n)
-        return masks, tuple([r.reason if r.resolvable else (r.reason, False) for r in result])
+        reasons = tuple([r.reason if r.resolvable else (r.reason, False) for r in result])
+        return [reject.mask for reject in result], reasons
     raise PluginError(
         f"plugin {plugin}: filter returned {type(result).__name__}",
         hint="return None, a bool array of nodes to keep, {reason: rejected bool array} or a list of Reject",
     )
 
 
-def _checked(plugin: str, masks: list[Any], names: Iterable[str], n: int) -> list[BoolArray]:
-    """``masks``, unless one of them, which the error calls by its name, is not bool[n]."""
-    shape = (n,)
-    for mask, what in zip(masks, names, strict=True):
-        if isinstance(mask, np.ndarray) and mask.dtype == np.bool_ and mask.shape == shape:
-            continue
-        got = f"{mask.dtype}{list(mask.shape)}" if isinstance(mask, np.ndarray) else type(mask).__name__
-        raise PluginError(
-            f"plugin {plugin}: filter's mask for {what!r} is {got}, expected bool[{n}]",
-            hint="one entry per row of the nodes given, e.g. nodes.free('cpu') < pod.request('cpu')",
-        )
-    return masks
+def _not_a_mask(plugin: str, result: Any, mask: Any, n: int) -> PluginError:
+    """The error for ``mask``, one of those a filter returned, which is not bool[n]."""
+    what = "the keep mask"
+    if isinstance(result, Mapping):
+        what = next(reason for reason, given in result.items() if given is mask)
+    elif not isinstance(result, np.ndarray):
+        what = next(reject.reason for reject in result if reject.mask is mask)
+    got = f"{mask.dtype}{list(mask.shape)}" if isinstance(mask, np.ndarray) else type(mask).__name__
+    return PluginError(
+        f"plugin {plugin}: filter's mask for {what!r} is {got}, expected bool[{n}]",
+        hint="one entry per row of the nodes given, e.g. nodes.free('cpu') < pod.request('cpu')",
+    )

@@ -155,7 +155,12 @@ class NodeView:
 
     def free(self, resource: str) -> Int64Array:
         """allocatable - requested, int64[n]: without the incoming pod; negative on an overcommitted node."""
-        free: Int64Array = self.allocatable(resource) - self.requested(resource)
+        self.reads |= NODE | USAGE
+        table, select = self._table, self._select
+        row = table.resources.get(resource)
+        if row is None:
+            return self._zeros()
+        free: Int64Array = table.allocatable[row][select] - table.requested[row][select]
         return free
 
     def nonzero_requested(self, resource: str) -> Int64Array:
@@ -187,11 +192,13 @@ class NodeView:
         rows = table.resource_rows(resources)
         if rows is None:
             return np.array([self.free(resource) for resource in resources])
-        if isinstance(rows, slice):
-            free: Int64Array = self._selected(table.allocatable[rows]) - self._selected(table.requested[rows])
-        else:
-            free = (self._selected(table.allocatable) - self._selected(table.requested))[rows]
-        return free
+        if not isinstance(rows, slice):
+            free: Int64Array = (self._selected(table.allocatable) - self._selected(table.requested))[rows]
+            return free
+        allocatable, requested, select = table.allocatable[rows], table.requested[rows], self._select
+        if isinstance(select, slice):
+            return allocatable[:, select] - requested[:, select]
+        return allocatable.take(select, axis=1) - requested.take(select, axis=1)
 
     def nonzero_requested_of(self, resources: tuple[str, ...]) -> Int64Array:
         """:meth:`nonzero_requested` of cpu and memory, :meth:`requested` of others, int64[k, n]."""

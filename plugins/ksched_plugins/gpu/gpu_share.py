@@ -47,11 +47,12 @@ class GpuShare:
 
     def filter(self, cycle: Cycle, pod: PodView, nodes: NodeView) -> dict[str, BoolArray] | None:
         """Enough devices with enough room each; evicting their holders would help."""
-        if pod.gpu is None:
+        wanted = pod.gpu
+        if wanted is None:
             return None
-        if pod.gpu.milli < WHOLE:
-            return {REASON: nodes.devices.largest_free < pod.gpu.milli}
-        return {REASON: nodes.devices.wholly_free < pod.gpu.count}
+        if wanted.milli < WHOLE:
+            return {REASON: nodes.devices.largest_free < wanted.milli}
+        return {REASON: nodes.devices.wholly_free < wanted.count}
 
     def remedy(self, cycle: Cycle, pod: PodView, node: NodeView) -> list[str]:
         """How many devices with room are missing, and what room there is."""
