@@ -67,10 +67,12 @@ class FragmentationProbe:
 
     def _measure_again(self, row: int) -> None:
         state_before, before = self._nodes[row]
-        self._nodes[row] = state, now = self._measure_node(row)
+        state, now = self._measure_node(row)
+        if state is state_before and now is before:
+            return
+        self._nodes[row] = state, now
         self._used += state.used - state_before.used
-        if now is not before:
-            self._idle = [total + new - old for total, new, old in zip(self._idle, now, before, strict=True)]
+        self._idle = [total + new - old for total, new, old in zip(self._idle, now, before, strict=True)]
 
     def _measure_node(self, row: int) -> tuple[DeviceState, tuple[int, ...]]:
         table, cpu = self._table, self._cpu

@@ -26,12 +26,16 @@ Positions = tuple[int, int, int]
 
 
 class Change(NamedTuple):
-    """The ``rows`` (None: all) that changed in the ``moved`` column groups from one moment to another."""
+    """The ``rows`` (None: all) that changed in the ``moved`` column groups from one moment to another.
+
+    ``nodes`` shows them, to one plugin after another.
+    """
 
     before: Positions
     after: Positions
     moved: int
     rows: IntArray | None
+    nodes: NodeView
 
 
 class Watermark:
@@ -98,22 +102,24 @@ class Column:
 
     def refresh(self, change: Change | None = None) -> None:
         """Bring the column up to the table's present state; ``change`` is the last there was, if somebody knows."""
-        watermark = self._watermark
+        watermark, nodes = self._watermark, None
         if change is not None and watermark.positions == change.before and not change.moved & ~watermark.groups:
             # Who asks stood where the column does and has looked into the logs already.
-            watermark.positions, rows = change.after, change.rows
+            watermark.positions, rows, nodes = change.after, change.rows, change.nodes
         else:
             rows = watermark.advance()
         if rows is not None:
             if not len(rows):
                 return
             if 2 * len(rows) > self._table.n:
-                rows = None
-        view = NodeView(self._table, rows)
-        self._compute(view, rows)
+                rows = nodes = None
+        if nodes is None:
+            nodes = NodeView(self._table, rows)
+        nodes.reads = 0
+        self._compute(nodes, rows)
         self.version += 1
-        if view.reads & ~self._reads:
-            self._note_reads(view.reads)
+        if nodes.reads & ~self._reads:
+            self._note_reads(nodes.reads)
 
     def _note_reads(self, reads: int) -> None:
         if reads & ELSEWHERE:

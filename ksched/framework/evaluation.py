@@ -141,7 +141,7 @@ class SignatureEntry:
         moved = watermark.moved
         if not moved:
             return
-        change = self._change = Change(before, watermark.positions, moved, rows)
+        change = self._change = Change(before, watermark.positions, moved, rows, NodeView(self.table, rows))
         # Pods that fit nowhere are not scored: what they leave is not worth adding up.
         self._unscored = None if self._unscored_groups else rows
         self._unscored_groups |= moved
@@ -249,7 +249,8 @@ class SignatureEntry:
                 constant += part.weight * part.normalized.item(0)
             else:
                 points = part.points(rows)
-                points *= part.weight
+                if part.weight != 1:
+                    points *= part.weight
                 total = points if total is None else np.add(total, points, out=total)
         if total is None:
             return np.full(len(rows), constant, dtype=np.int64)

@@ -132,7 +132,9 @@ class ScorePart:
         self._inputs = (_UNIFORM, inputs)
         if everything:
             value = normalizer.apply(raw[:1], inputs)
-            self._check(table, value, raw, np.zeros(1, dtype=np.intp))
+            bad = out_of_bounds(value)
+            if bad is not None:
+                self._blame(table, bad, value, raw[:1], np.zeros(1, dtype=np.intp))
             self._normalized, self._fresh = np.full(len(raw), value[0].astype(np.int8)), None
         return everything
 
@@ -158,7 +160,9 @@ class ScorePart:
         self._version = self.column.version
         if len(chosen):
             values = normalizer.apply(of_chosen, inputs)
-            self._check(table, values, raw, chosen)
+            bad = out_of_bounds(values)
+            if bad is not None:
+                self._blame(table, bad, values, of_chosen, chosen)
             scores = values.astype(np.int8)
             if everything:
                 self._fresh = chosen, scores
@@ -174,16 +178,13 @@ class ScorePart:
         of_chosen = raw[chosen]
         given = guarded(self.plugin, "normalize_score", *self.local, of_chosen)
         scores = raw_scores(self.plugin, given, len(chosen), "normalize_score")
-        self._check(table, scores, raw, chosen)
+        bad = out_of_bounds(scores)
+        if bad is not None:
+            self._blame(table, bad, scores, raw[chosen], chosen)
         self._fresh = chosen, scores.astype(np.int8)
 
-    def _check(self, table: NodeTable, values: Raw, raw: Raw, rows: IntArray) -> None:
-        """Raises PluginError unless all ``values``, the normalised scores of feasible ``rows``, are in 0..100."""
-        bad = out_of_bounds(values)
-        if bad is not None:
-            self._blame(table, bad, values, raw[rows], rows)
-
     def _blame(self, table: NodeTable, bad: BoolArray, values: Raw, raw: Raw, rows: IntArray | None = None) -> None:
+        """Raises the PluginError for ``bad``, some of the normalised scores ``values`` of feasible ``rows``."""
         position = culprit(bad, raw)
         row = position if rows is None else int(rows[position])
         raise out_of_range(self.plugin, values[position], str(table.names()[row]))

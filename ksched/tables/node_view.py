@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ksched.objects import CPU, MEMORY, Node, Taint
 from ksched.tables.arrays import AnyArray, BoolArray, Int32Array, Int64Array, IntArray, StrArray, readonly
-from ksched.tables.devices import LARGEST, TOTAL, WHOLE, WHOLLY_FREE, DeviceState
+from ksched.tables.devices import LARGEST, TOTAL, WHOLE, WHOLLY_FREE, DeviceColumns, DeviceState
 from ksched.tables.domains import Domains
 from ksched.tables.images import NO_IMAGE, ImageState
 from ksched.tables.label_columns import map_distinct
@@ -299,12 +299,14 @@ class NodeView:
 class DeviceView:
     """GPU devices of the nodes of a view."""
 
-    __slots__ = ("_columns", "_select", "_view")
+    __slots__ = ("_view",)
 
     def __init__(self, view: NodeView) -> None:
         self._view = view
-        self._columns = view._table.devices
-        self._select = view._select
+
+    @property
+    def _columns(self) -> DeviceColumns:
+        return self._view._table.devices
 
     @property
     def free(self) -> Int64Array:
@@ -328,8 +330,9 @@ class DeviceView:
         return self._room(WHOLLY_FREE)
 
     def _room(self, what: int) -> Int64Array:
-        self._view.reads |= USAGE | NODE
-        room: Int64Array = self._columns.room[what][self._select]
+        view = self._view
+        view.reads |= USAGE | NODE
+        room: Int64Array = view._table.devices.room[what][view._select]
         return room
 
     @property
@@ -345,13 +348,13 @@ class DeviceView:
         Pods without GPUs are in no column.
         """
         self._view.reads |= USAGE | NODE
-        return self._columns.holders[:, self._select].T
+        return self._columns.holders[:, self._view._select].T
 
     @property
     def count(self) -> Int64Array:
         """Number of devices, int64[n]."""
         self._view.reads |= NODE
-        return readonly(self._columns.count[self._select])
+        return readonly(self._columns.count[self._view._select])
 
     @property
     def capacity(self) -> Int64Array:
@@ -362,10 +365,10 @@ class DeviceView:
     def memory(self) -> Int64Array:
         """Memory of one device in bytes, int64[n]; 0 where unknown."""
         self._view.reads |= NODE
-        return readonly(self._columns.memory[self._select])
+        return readonly(self._columns.memory[self._view._select])
 
     @property
     def model(self) -> StrArray:
         """Device model, U[n]; "" where there is none."""
         self._view.reads |= NODE
-        return np.array(self._columns.models.values)[self._columns.model_ids[self._select]]
+        return np.array(self._columns.models.values)[self._columns.model_ids[self._view._select]]

@@ -50,7 +50,9 @@ class FGD:
 
     def score(self, cycle: Cycle, pod: PodView, nodes: NodeView) -> Int64Array:
         """int64[n]; nodes that are in the same situation are judged once."""
-        known = self._known.setdefault(pod.gpu, Memo())
+        known = self._known.get(pod.gpu)
+        if known is None:
+            known = self._known[pod.gpu] = Memo()
         situations = self._situations(pod, nodes)
         points = list(map(known.get, situations))
         for i, found in enumerate(points):
