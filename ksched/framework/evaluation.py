@@ -30,7 +30,7 @@ from ksched.tables.arrays import AnyArray, BoolArray, Int32Array, Int64Array, In
 NO_OPINION = 1
 """Total of every feasible node where a profile has no Score plugin at all (upstream: prioritizeNodes)."""
 _NO_ROWS: IntArray = np.array([], dtype=np.intp)
-_FEW_ROWS = 40
+_FEW_ROWS = 24
 """Up to here a Python loop over rows beats numpy's per-call overhead."""
 
 
@@ -186,18 +186,21 @@ class SignatureEntry:
         return first if others else first.copy()
 
     def _filter_few(self, rows: IntArray) -> None:
-        rejecting = [column.codes.take(rows).tolist() for column in self.filters if column.rejects]
-        now, *others = rejecting or [[PASSES] * len(rows)]
-        for codes in others:
-            now = [verdict or code for verdict, code in zip(now, codes, strict=True)]
+        rejecting = [column.codes for column in self.filters if column.rejects]
         rejected = self.rejected
-        for row, old, new in zip(rows.tolist(), self.first.take(rows).tolist(), now, strict=True):
-            if new != old:
-                self.first[row] = new
-                self.feasible[row] = new == PASSES
+        for row in rows.tolist():
+            verdict = PASSES
+            for codes in rejecting:
+                verdict = codes.item(row)
+                if verdict:
+                    break
+            before = self.first.item(row)
+            if verdict != before:
+                self.first[row] = verdict
+                self.feasible[row] = verdict == PASSES
                 self._rows = None
-                rejected[old] -= 1
-                rejected[new] += 1
+                rejected[before] -= 1
+                rejected[verdict] += 1
         self.count = rejected[PASSES]
 
     def latest_filter(self, verdicts: Verdicts) -> int:
@@ -232,7 +235,7 @@ class SignatureEntry:
             if not self.feasible[row]:
                 self.totals[row] = INFEASIBLE
             else:
-                added = sum([part.weight * part.normalized.item(row) for part in self.parts])
+                added = sum([part.weight * part.kept.item(row) for part in self.parts])
                 self.totals[row] = self._base + added
         elif len(rows):
             self.totals[rows] = np.where(self.feasible[rows], self._sum(rows), INFEASIBLE)
@@ -246,7 +249,7 @@ class SignatureEntry:
         constant, total = self._base, None
         for part in self.parts:
             if part.uniform:
-                constant += part.weight * part.normalized.item(0)
+                constant += part.weight * part.kept.item(0)
             else:
                 points = part.points(rows)
                 if part.weight != 1:

@@ -29,11 +29,11 @@ class ScorePart:
         "_bad",
         "_fresh",
         "_inputs",
-        "_normalized",
         "_normalizer",
         "_undeclared",
         "_version",
         "column",
+        "kept",
         "local",
         "name",
         "plugin",
@@ -54,7 +54,8 @@ class ScorePart:
         self._inputs: Any = _UNSET
         self._version = -1
         self._bad: BoolArray | None = None
-        self._normalized: npt.NDArray[np.int8] = np.array([], dtype=np.int8)
+        self.kept: npt.NDArray[np.int8] = np.array([], dtype=np.int8)
+        """``normalized`` as it is once :meth:`up_to_date` returned False, or while all rows are ``uniform``."""
         self._fresh: tuple[IntArray, npt.NDArray[np.int8]] | None = None
         """Rows and their normalised scores where all others are 0 and none of it is in the array yet: often everything
         changes again before anybody wants more than :meth:`points`."""
@@ -62,12 +63,15 @@ class ScorePart:
     @property
     def normalized(self) -> npt.NDArray[np.int8]:
         """The plugin's normalised scores, int8[n]."""
+        self._keep()
+        return self.kept
+
+    def _keep(self) -> None:
         if self._fresh is not None:
             rows, scores = self._fresh
             self._fresh = None
-            self._normalized = np.zeros(len(self.column.raw), dtype=np.int8)
-            self._normalized[rows] = scores
-        return self._normalized
+            self.kept = np.zeros(len(self.column.raw), dtype=np.int8)
+            self.kept[rows] = scores
 
     def points(self, rows: IntArray) -> Int64Array:
         """The normalised scores of ``rows``, int64."""
@@ -100,9 +104,9 @@ class ScorePart:
         everything = False
         if column.version != self._version:
             self._version = column.version
-            everything = rows is None or len(self._normalized) != len(raw)
+            everything = rows is None or len(self.kept) != len(raw)
             if everything or rows is None:
-                self._normalized, self._bad = as_scores(raw)
+                self.kept, self._bad = as_scores(raw)
             elif len(rows):
                 self._write(rows, raw[rows])
         if self._bad is not None:
@@ -113,9 +117,9 @@ class ScorePart:
 
     def _write(self, rows: IntArray, values: Raw) -> None:
         scores, bad = as_scores(values)
-        self._normalized[rows] = scores
+        self.kept[rows] = scores
         if bad is not None and self._bad is None:
-            self._bad = np.zeros(len(self._normalized), dtype=np.bool_)
+            self._bad = np.zeros(len(self.kept), dtype=np.bool_)
         if self._bad is not None:
             self._bad[rows] = False if bad is None else bad
 
@@ -135,7 +139,7 @@ class ScorePart:
             bad = out_of_bounds(value)
             if bad is not None:
                 self._blame(table, bad, value, raw[:1], np.zeros(1, dtype=np.intp))
-            self._normalized, self._fresh = np.full(len(raw), value[0].astype(np.int8)), None
+            self.kept, self._fresh = np.full(len(raw), value[0].astype(np.int8)), None
         return everything
 
     def _normalize(
@@ -153,6 +157,7 @@ class ScorePart:
         inputs = normalizer.inputs(of_chosen)
         everything = rows is None or inputs != self._inputs or self._size() != len(raw)
         if not everything and rows is not None:
+            self._keep()
             chosen = rows[feasible[rows]]
             of_chosen = raw.take(chosen)
         # Rows that were left out this time would not be known to be missing the next.
@@ -167,11 +172,11 @@ class ScorePart:
             if everything:
                 self._fresh = chosen, scores
             else:
-                self.normalized[chosen] = scores
+                self.kept[chosen] = scores
         return everything or not whole
 
     def _size(self) -> int:
-        return len(self._normalized) if self._fresh is None else len(self.column.raw)
+        return len(self.kept) if self._fresh is None else len(self.column.raw)
 
     def _normalize_all(self, table: NodeTable, chosen: IntArray) -> None:
         raw = self.column.raw
