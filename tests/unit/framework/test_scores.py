@@ -307,3 +307,15 @@ def test_a_node_that_leaves_or_joins_the_feasible_ones_moves_the_normalisation(n
         elif change:
             table.add_pod(pod(f"on-{change}"), change)
         assert fw.schedule(view, top=3).top == framework(table, full, cls).schedule(view, top=3).top
+
+
+def test_scores_that_become_equal_are_normalised_afresh_though_their_maximum_stays() -> None:
+    used = scoring(lambda pod, nodes: nodes.requested("cpu"), local=True, normalizer=HALF)
+    table = table_of(NODES)
+    for name, milli in zip(NODES, ("500m", "500m", "1000m"), strict=True):
+        table.add_pod(pod(f"on-{name}", cpu=milli), name)
+    asked, incoming = framework(table, used), pod()
+    assert [c.total for c in asked.schedule(incoming, top=9).top] == [100, 50, 50]
+    for name in ("a", "b"):
+        table.add_pod(pod(f"more-on-{name}", cpu="500m"), name)
+    assert [c.total for c in asked.schedule(incoming, top=9).top] == [100, 100, 100]
