@@ -57,6 +57,7 @@ class Kernel:
         self._sequence = 0
         self._cancelled = 0
         self._background = 0
+        self._stopped = False
         # What is to run at this instant with priority 0: in order already, so it need not go through the heap.
         self._soon: deque[tuple[int, Callable[..., object], tuple[Any, ...]]] = deque()
 
@@ -90,25 +91,40 @@ class Kernel:
         """Number of calls still to run, housekeeping left out."""
         return len(self._soon) + len(self._heap) - self._cancelled - self._background
 
-    def step(self) -> bool:
-        """Run the next call; False when there is none."""
+    def drain(self, most: int = -1) -> int:
+        """Run calls, housekeeping too, until none is left, :meth:`stop`, or ``most`` have run. How many have.
+
+        The loop everything happens in, and so without a call of its own for each.
+        """
         heap, soon = self._heap, self._soon
-        while True:
+        self._stopped = False
+        left = most
+        while left and not self._stopped:
             if soon and (not heap or heap[0][0] > self.now or heap[0] > (self.now, 0, soon[0][0])):
                 _, fn, args = soon.popleft()
+                left -= 1
                 fn(*args)
-                return True
+                continue
             if not heap:
-                return False
-            time, _, _, timer = heapq.heappop(heap)
-            if timer.fn is not None:
                 break
-            self._cancelled -= 1
-        self.now = time
-        self._background -= timer.background
-        call, timer.fn = timer.fn, None  # from here on a cancel() means nothing
-        call(*timer.args)
-        return True
+            time, _, _, timer = heapq.heappop(heap)
+            if timer.fn is None:
+                self._cancelled -= 1
+                continue
+            self.now = time
+            self._background -= timer.background
+            call, timer.fn = timer.fn, None  # from here on a cancel() means nothing
+            left -= 1
+            call(*timer.args)
+        return most - left
+
+    def stop(self) -> None:
+        """Let :meth:`drain` return after the call under way."""
+        self._stopped = True
+
+    def step(self) -> bool:
+        """Run the next call; False when there is none."""
+        return self.drain(1) == 1
 
     def run(self, until: int | None = None) -> None:
         """Run all up to and including time ``until`` and leave ``now`` there; without it, until nothing is pending."""
@@ -138,6 +154,6 @@ class Kernel:
         self._cancelled += 1
         self._background -= timer.background
         if self._cancelled > _PRUNE_ABOVE and self._cancelled * 2 > len(self._heap):
-            self._heap = [entry for entry in self._heap if entry[3].fn is not None]
+            self._heap[:] = [entry for entry in self._heap if entry[3].fn is not None]
             heapq.heapify(self._heap)
             self._cancelled = 0

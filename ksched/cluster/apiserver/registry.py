@@ -14,7 +14,6 @@ from ksched.cluster.apiserver.errors import bad_request
 from ksched.cluster.apiserver.selection import FieldGetter, field_node_name
 from ksched.cluster.apiserver.strategies import (
     create_job,
-    create_pod,
     create_with_status,
     create_without_status,
     pod_grace_seconds,
@@ -52,10 +51,11 @@ GraceSeconds = Callable[[Any, int | None], int]
 class Resource:
     """One kind.
 
-    ``prepare`` is the strategy's PrepareForCreate; ``has_generation``: metadata.generation counts spec changes;
-    ``annotations_count``: and annotation changes; ``status_annotations``: annotations can be written along with the
-    status (which does not count); ``index_field``: watches that fix this field are found by its
-    value instead of being asked one by one; ``grace_seconds``: deletion is graceful, and this says how long.
+    ``prepare`` is the strategy's PrepareForCreate, which for pods is done along with their admission;
+    ``has_generation``: metadata.generation counts spec changes; ``annotations_count``: and annotation changes;
+    ``status_annotations``: annotations can be written along with the status (which does not count); ``index_field``:
+    watches that fix this field are found by its value instead of being asked one by one; ``grace_seconds``: deletion
+    is graceful, and this says how long.
     """
 
     cls: type[KubeObject]
@@ -95,7 +95,6 @@ class Resource:
 _ROWS = (
     Resource(
         Pod,
-        create_pod,
         index_field="spec.nodeName",
         index=field_node_name,
         grace_seconds=pod_grace_seconds,

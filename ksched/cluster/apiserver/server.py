@@ -72,7 +72,7 @@ class ApiServer:
         classes = self._cachers["PriorityClass"]
         everything = Selection("PriorityClass")
         self._admission = Admission(lambda: classes.list(everything), self.config.default_toleration_seconds)
-        classes.on_change.append(self._admission.forget)
+        classes.on_change += (self._admission.forget,)
         self._compactor = Compactor(kernel, etcd, list(self._cachers.values()), self.config.compaction_interval)
 
     def client(self, user: str) -> Client:
@@ -129,6 +129,10 @@ class ApiServer:
     ) -> Watcher:
         """Send every change after ``revision``. Raises ApiError 410 when that is too long ago."""
         return self._cachers[resource_of(cls).kind].watch(selection, revision, send)
+
+    def cacher(self, resource: Resource) -> Cacher:
+        """The watch cache of a kind."""
+        return self._cachers[resource.kind]
 
     def unwatch(self, cls: type[KubeObject], watcher: Watcher) -> None:
         """End a watch."""
@@ -330,8 +334,9 @@ class ApiServer:
         It starts from the watch cache, and reads etcd when that turns out to be behind. What ``change`` makes must be
         new as far as its metadata, and without resourceVersion (:func:`committed`).
         """
-        update = _Update(self, resource, resource.key(namespace, name), name, change, then)
-        cached = update.cacher.objects.get(update.key)
+        key = resource.key(namespace, name)
+        update = _Update(self, resource, key, name, change, then)
+        cached = self._cachers[resource.kind].objects.get(key)
         if cached is None:
             update.read()
         else:
@@ -341,7 +346,7 @@ class ApiServer:
 class _Update:
     """One read-modify-write under way."""
 
-    __slots__ = ("cacher", "change", "etcd", "key", "name", "new", "resource", "sizes", "then")
+    __slots__ = ("change", "key", "name", "new", "resource", "server", "then")
 
     def __init__(
         self,
@@ -352,9 +357,7 @@ class _Update:
         change: Change,
         then: Then,
     ) -> None:
-        self.etcd = server.etcd
-        self.sizes = server.sizes
-        self.cacher = server._cachers[resource.kind]
+        self.server = server
         self.resource = resource
         self.key = key
         self.name = name
@@ -363,7 +366,7 @@ class _Update:
         self.new: Any = None
 
     def read(self) -> None:
-        self.etcd.submit(Range(self.key), self._read_answer)
+        self.server.etcd.submit(Range(self.key), self._read_answer)
 
     def _read_answer(self, response: RangeResponse | None, error: EtcdError | None) -> None:
         if response is None:
@@ -389,11 +392,12 @@ class _Update:
         revision = int(current.metadata.resource_version)
         if isinstance(new, Remove):
             self.new = new.last
-            self.etcd.submit(DeleteIf(self.key, revision), self._removed)
+            self.server.etcd.submit(DeleteIf(self.key, revision), self._removed)
             return
         assert new.metadata.resource_version is None
         self.new = new
-        self.etcd.submit(PutIf(self.key, new, revision, self.sizes.of(new)), self._committed)
+        size = self.server.sizes.of(new)
+        self.server.etcd.submit(PutIf(self.key, new, revision, size), self._committed)
 
     def _overtaken(self, found: KeyValue | None) -> None:
         """Somebody wrote in between: try again on what they wrote."""
@@ -414,7 +418,8 @@ class _Update:
         if response is None:
             self.then(None, _storage_error(error))
         elif response.succeeded:
-            self.then(self.cacher.removed(self.new, response.revision), None)
+            cacher = self.server.cacher(self.resource)
+            self.then(cacher.removed(self.new, response.revision), None)
         else:
             self._overtaken(response.current)
 

@@ -28,8 +28,9 @@ class Sizes:
         meta = obj.metadata
         size = _METADATA + _STATUS
         for texts in (meta.labels, meta.annotations):
-            for key, value in texts.items():
-                size += len(key) + len(value) + 6
+            if texts:
+                for key, value in texts.items():
+                    size += len(key) + len(value) + 6
         spec = getattr(obj, "spec", None)
         if spec is not None:
             size += self._specs.get(spec) or self._measure(spec)

@@ -214,15 +214,22 @@ Response = (
 
 
 class WatchBatch(NamedTuple):
-    """What a watch delivers at once: all its events of one revision, or its end.
+    """What a watch delivers at once: all it is told of one revision, or its end.
 
-    ``canceled`` with ``compact_revision`` > 0: the watch asked for history that compaction has removed.
+    ``previous``: per change what it replaced, where the watch asked for that. ``canceled`` with ``compact_revision``
+    > 0: the watch asked for history that compaction has removed.
     """
 
     revision: int
-    events: tuple[Event, ...]
+    kvs: tuple[KeyValue, ...]
+    previous: tuple[KeyValue | None, ...] = ()
     canceled: bool = False
     compact_revision: int = 0
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """The changes with what they replaced."""
+        return tuple(map(Event, self.kvs, self.previous)) if self.previous else tuple(map(Event, self.kvs))
 
 
 def encoded_size(op: Request) -> int:
