@@ -113,10 +113,7 @@ class KubeModel(BaseModel):
         copy = _new(self.__class__)
         _set_dict(copy, new)
         fields_set = self.__pydantic_fields_set__
-        if not fields_set.issuperset(changes):
-            known = _GROWN.get((id(fields_set), *changes))
-            fields_set = known[1] if known is not None else _grown(fields_set, changes)
-        _set_fields_set(copy, fields_set)
+        _set_fields_set(copy, fields_set if fields_set.issuperset(changes) else _grown(fields_set, changes))
         _set_extra(copy, self.__pydantic_extra__)
         _set_private(copy, None)
         return copy
@@ -149,9 +146,7 @@ class KubeModel(BaseModel):
         raise TypeError(f"{type(self).__name__} holds maps and cannot be hashed; key by name, uid or id()")
 
 
-# By the identity of a set and the names it is to have besides: that set, kept alive so that no other gets its id, and
-# the one with these names.
-_GROWN: dict[tuple[object, ...], tuple[set[str], set[str]]] = {}
+_GROWN: dict[tuple[int, tuple[str, ...]], tuple[set[str], set[str]]] = {}
 _MAX_GROWN = 1 << 12
 
 
@@ -160,11 +155,12 @@ def _grown(fields_set: set[str], changes: dict[str, Any]) -> set[str]:
 
     Nobody changes such a set, because models are frozen.
     """
-    key = (id(fields_set), *changes)
+    key = (id(fields_set), tuple(changes))
     known = _GROWN.get(key)
     if known is None:
         if len(_GROWN) >= _MAX_GROWN:
             _GROWN.clear()
+        # The first of the pair stays alive here, so that no other set gets its id.
         known = _GROWN[key] = (fields_set, fields_set | changes.keys())
     return known[1]
 

@@ -14,7 +14,7 @@ from typing import Any
 from ksched.cluster.apiserver.errors import ApiError, gone
 from ksched.cluster.apiserver.registry import Resource
 from ksched.cluster.apiserver.selection import Selection
-from ksched.cluster.etcd.ops import KeyValue, WatchBatch
+from ksched.cluster.etcd.ops import WatchBatch
 from ksched.sim.kernel import SECOND, Kernel
 
 ADDED = "ADDED"
@@ -191,37 +191,33 @@ class Cacher:
         if batch.canceled:
             self._fail(gone(self.revision, batch.compact_revision))
             return
-        for kv in batch.kvs:
-            self._apply(kv)
+        objects, window = self.objects, self._window
+        for key, value, _, revision, version, _, _ in batch.kvs:
+            old, new = objects.get(key), None
+            if version:
+                new = objects[key] = committed(value, revision)
+            elif old is not None:
+                del objects[key]
+            change = _Change(revision, self._kernel.now, old, new)
+            window.append(change)
+            if len(window) > self._look_back_at:
+                self._forget_old()
+            for watcher in self._everyone.values():
+                if watcher.everything:
+                    watcher.send(change)
+                else:
+                    watcher.notice(change)
+            if self._objects_by_index is not None:
+                self._apply_indexed(key, change, self._objects_by_index)
         self.revision = batch.revision
         for notify in self.on_change:
             notify()
 
-    def _apply(self, kv: KeyValue) -> None:
-        key = kv.key
-        if kv.version == 0:
-            old, new = self.objects.pop(key, None), None
-        else:
-            new = committed(kv.value, kv.mod_revision)
-            old = self.objects.get(key)
-            self.objects[key] = new
-        change = _Change(kv.mod_revision, self._kernel.now, old, new)
-        self._window.append(change)
-        if len(self._window) > self._look_back_at:
-            self._forget_old()
-        for watcher in self._everyone.values():
-            if watcher.everything:
-                watcher.send(change)
-            else:
-                watcher.notice(change)
-        if self._objects_by_index is not None:
-            self._apply_indexed(key, change, self._objects_by_index)
-
     def _apply_indexed(self, key: bytes, change: _Change, index: dict[str, dict[bytes, Any]]) -> None:
         getter = self.resource.index
         assert getter is not None
-        before = getter(change.old) if change.old is not None else None
-        after = getter(change.new) if change.new is not None else None
+        before = (getter(change.old) or "") if change.old is not None else None
+        after = (getter(change.new) or "") if change.new is not None else None
         if before is not None and before != after:
             group = index[before]
             del group[key]
@@ -268,7 +264,7 @@ class Cacher:
             assert getter is not None
             index = self._objects_by_index = {}
             for key, obj in self.objects.items():
-                index.setdefault(getter(obj), {})[key] = obj
+                index.setdefault(getter(obj) or "", {})[key] = obj
         return index
 
     def _index_value(self, selection: Selection) -> str | None:

@@ -16,9 +16,9 @@ from ksched.cluster.apiserver.deletion import BACKGROUND, DeleteOptions
 from ksched.cluster.apiserver.errors import ApiError
 from ksched.cluster.apiserver.informer import Informer
 from ksched.cluster.apiserver.selection import Selection
+from ksched.cluster.apiserver.subresources import Assignment
 from ksched.cluster.priorities import DELIVERY
 from ksched.objects.meta import KubeObject, LabelSelector
-from ksched.objects.pod import Binding
 from ksched.sim.channels import Channel, Pipe
 from ksched.sim.delays import Sampler
 
@@ -132,9 +132,18 @@ class Client:
         options = DeleteOptions(uid, grace_seconds, propagation)
         self._requests.send(self.api.delete, cls, namespace, name, options, self._reply(then))
 
-    def bind(self, binding: Binding, then: Then | None = None) -> None:
-        """Assign a pod to a node; metadata.uid is a precondition, metadata.annotations are merged. 409 Conflict."""
-        self._requests.send(self.api.bind, binding, self._reply(then))
+    def bind(
+        self,
+        namespace: str,
+        name: str,
+        node: str,
+        then: Then | None = None,
+        *,
+        uid: str | None = None,
+        annotations: Mapping[str, str] | None = None,
+    ) -> None:
+        """Post a Binding: assign a pod to a node. ``uid`` is a precondition; annotations are merged. 409 Conflict."""
+        self._requests.send(self.api.bind, namespace, name, Assignment(node, uid, annotations), self._reply(then))
 
     def scale(self, cls: type[KubeObject], namespace: str, name: str, replicas: int, then: Then | None = None) -> None:
         """Set ``spec.replicas`` through the scale subresource."""

@@ -21,12 +21,13 @@ from ksched.cluster.apiserver.names import Names
 from ksched.cluster.apiserver.registry import RESOURCES, Resource, resource_of
 from ksched.cluster.apiserver.selection import Selection
 from ksched.cluster.apiserver.sizes import Sizes
+from ksched.cluster.apiserver.subresources import Assignment
 from ksched.cluster.clock import Clock
 from ksched.cluster.etcd.errors import EtcdError
-from ksched.cluster.etcd.ops import DeleteIf, IfResponse, KeyValue, PutIf, Range, RangeResponse, prefix_end
+from ksched.cluster.etcd.ops import DeleteIf, IfResponse, KeyValue, Range, RangeResponse, prefix_end, put_if
 from ksched.cluster.etcd.server import Etcd
 from ksched.objects.meta import KubeObject, ObjectMeta
-from ksched.objects.pod import Binding, Pod
+from ksched.objects.pod import Pod
 from ksched.sim.kernel import Kernel
 from ksched.sim.streams import Streams
 
@@ -159,7 +160,7 @@ class ApiServer:
             else:
                 then(None, errors.already_exists(resource.qualified, name))
 
-        self.etcd.submit(PutIf(key, new, 0, self.sizes.of(new)), answer)
+        self.etcd.submit(put_if((key, new, 0, self.sizes.of(new))), answer)
 
     def update(self, obj: KubeObject, then: Then, *, subresource: str | None = None) -> None:
         """Replace an object, or its status; 409 Conflict when ``obj`` carries an outdated resourceVersion."""
@@ -224,11 +225,10 @@ class ApiServer:
 
         self._modify(resource, namespace, name, begin, begun)
 
-    def bind(self, binding: Binding, then: Then) -> None:
+    def bind(self, namespace: str, name: str, wanted: Assignment, then: Then) -> None:
         """pods/binding: 409 when the pod has a node already, is another one by uid, or is being deleted."""
-        meta = binding.metadata
-        change = subresources.binding(binding, self.clock, self._bound_specs)
-        self._modify(_PODS, meta.namespace, binding.name, change, then)
+        change = subresources.binding(name, wanted, self.clock, self._bound_specs)
+        self._modify(_PODS, namespace, name, change, then)
 
     def scale(self, cls: type[KubeObject], namespace: str, name: str, replicas: int, then: Then) -> None:
         """The scale subresource: set ``spec.replicas``, whatever the revision."""
@@ -397,7 +397,7 @@ class _Update:
         assert new.metadata.resource_version is None
         self.new = new
         size = self.server.sizes.of(new)
-        self.server.etcd.submit(PutIf(self.key, new, revision, size), self._committed)
+        self.server.etcd.submit(put_if((self.key, new, revision, size)), self._committed)
 
     def _overtaken(self, found: KeyValue | None) -> None:
         """Somebody wrote in between: try again on what they wrote."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from ksched.cluster.apiserver import errors
 from ksched.cluster.apiserver.sizes import Sizes
@@ -11,12 +11,20 @@ from ksched.cluster.apiserver.strategies import FAILED, PENDING, SUCCEEDED
 from ksched.cluster.clock import Clock
 from ksched.objects.base import IdentityCache
 from ksched.objects.meta import Condition
-from ksched.objects.pod import Binding, Pod, PodSpec
+from ksched.objects.pod import Pod, PodSpec
 from ksched.objects.policy import PodDisruptionBudget
 from ksched.objects.selectors import LabelSelectorMatcher
 
 _MAX_NODES_PER_SPEC = 20_000
 _NODE_NAME_KEY = len(',"nodeName":""')
+
+
+class Assignment(NamedTuple):
+    """What a Binding says: the node, which pod by that name is meant, and what is added to its annotations."""
+
+    node: str
+    uid: str | None
+    annotations: Mapping[str, str] | None
 
 
 class BoundSpecs:
@@ -40,10 +48,9 @@ class BoundSpecs:
         return bound
 
 
-def binding(request: Binding, clock: Clock, specs: BoundSpecs) -> Callable[[Pod], Pod]:
+def binding(name: str, wanted: Assignment, clock: Clock, specs: BoundSpecs) -> Callable[[Pod], Pod]:
     """The change a Binding makes to its pod (pkg/registry/core/pod/storage, assignPod)."""
-    name, node = request.name, request.target.name
-    wanted_uid, annotations = request.metadata.uid, request.metadata.annotations
+    node, wanted_uid, annotations = wanted
 
     def change(pod: Pod) -> Pod:
         meta = pod.metadata
@@ -59,7 +66,7 @@ def binding(request: Binding, clock: Clock, specs: BoundSpecs) -> Callable[[Pod]
             raise _refused(name, f'pod {name} is already assigned to node "{pod.spec.node_name}"')
         if pod.spec.scheduling_gates:
             raise _refused(name, f"pod {name} has non-empty .spec.schedulingGates")
-        merged = meta.annotations | annotations if annotations else meta.annotations
+        merged = {**meta.annotations, **annotations} if annotations else meta.annotations
         return pod.replaced(
             metadata=meta.replaced(annotations=merged, resource_version=None),
             spec=specs.get(pod.spec, node),

@@ -45,6 +45,8 @@ from ksched.cluster.etcd.ops import (
     Txn,
     TxnResponse,
     WatchBatch,
+    if_response,
+    key_value,
 )
 from ksched.cluster.etcd.validation import check_put, check_txn
 from ksched.cluster.etcd.watches import Sink, Watch, WatchIndex
@@ -146,11 +148,12 @@ class Store:
         key, value, expected, size = op
         if not key:
             raise errors.empty_key()
-        current = self._live(key)
+        history = self._history.get(key)
+        current = history[-1] if history is not None and history[-1].version else None
         if (current.mod_revision if current is not None else 0) != expected:
             return IfResponse(self.revision, False, current)
         self._publish(self._put(key, value, 0, size, current))
-        return IfResponse(self.revision, True, None)
+        return if_response((self.revision, True, None))
 
     def delete_if(self, op: DeleteIf) -> IfResponse:
         if not op.key:
@@ -273,7 +276,7 @@ class Store:
             size = 0 if value is None else len(value)
         if lease:
             self.leases[lease].keys[key] = None
-        kv = KeyValue(key, value, create, revision, version, lease, size)
+        kv = key_value((key, value, create, revision, version, lease, size))
         history.append(kv)
         self.size_in_use += size
         return kv

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable
 
-from ksched.cluster.etcd.ops import FROM_KEY, KeyValue, WatchBatch
+from ksched.cluster.etcd.ops import FROM_KEY, KeyValue, WatchBatch, watch_batch
 
 Sink = Callable[[WatchBatch], object]
 
@@ -53,7 +53,8 @@ class Watch:
             kvs = tuple([kv for kv in kvs if not (self.no_put if kv.version else self.no_delete)])
             if not kvs:
                 return
-        self.sink(WatchBatch(revision, kvs, tuple(map(before, kvs)) if self.prev_kv else ()))
+        previous = tuple(map(before, kvs)) if self.prev_kv else ()
+        self.sink(watch_batch((revision, kvs, previous, False, 0)))
 
 
 class WatchIndex:
