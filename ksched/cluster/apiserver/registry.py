@@ -14,7 +14,6 @@ from ksched.cluster.apiserver.errors import bad_request
 from ksched.cluster.apiserver.selection import FieldGetter, field_node_name
 from ksched.cluster.apiserver.strategies import (
     create_job,
-    create_with_status,
     create_without_status,
     pod_grace_seconds,
 )
@@ -51,15 +50,15 @@ GraceSeconds = Callable[[Any, int | None], int]
 class Resource:
     """One kind.
 
-    ``prepare`` is the strategy's PrepareForCreate, which for pods is done along with their admission;
-    ``has_generation``: metadata.generation counts spec changes; ``annotations_count``: and annotation changes;
-    ``status_annotations``: annotations can be written along with the status (which does not count); ``index_field``:
-    watches that fix this field are found by its value instead of being asked one by one; ``grace_seconds``: deletion
-    is graceful, and this says how long.
+    ``prepare`` is the strategy's PrepareForCreate; without one the creator may set the status, too (a node registers
+    with its capacity), and that of pods comes with their admission. ``has_generation``: metadata.generation counts spec
+    changes; ``annotations_count``: and annotation changes; ``status_annotations``: annotations can be written along with
+    the status (which does not count); ``index_field``: watches that fix this field are found by its value instead of
+    being asked one by one; ``grace_seconds``: deletion is graceful, and this says how long.
     """
 
     cls: type[KubeObject]
-    prepare: PrepareForCreate = create_with_status
+    prepare: PrepareForCreate | None = None
     has_status: bool = True
     has_generation: bool = False
     annotations_count: bool = False

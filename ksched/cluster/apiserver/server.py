@@ -101,13 +101,14 @@ class ApiServer:
 
         self.etcd.submit(Range(resource.key(namespace, name)), answer)
 
-    def list(self, cls: type[KubeObject], selection: Selection, then: Then, *, cached: bool = False) -> None:
-        """An ObjectList: read from etcd, or with ``cached`` (resourceVersion=0) from the watch cache."""
+    def list_cached(self, cls: type[KubeObject], selection: Selection, then: Then) -> None:
+        """An ObjectList from the watch cache (resourceVersion=0), which may be behind."""
+        cacher = self._cachers[resource_of(cls).kind]
+        then(ObjectList(cacher.list(selection), str(cacher.revision)), None)
+
+    def list(self, cls: type[KubeObject], selection: Selection, then: Then) -> None:
+        """An ObjectList read from etcd."""
         resource = resource_of(cls)
-        cacher = self._cachers[resource.kind]
-        if cached:
-            then(ObjectList(cacher.list(selection), str(cacher.revision)), None)
-            return
         prefix = resource.prefix
         if selection.namespace is not None and resource.cls.NAMESPACED:
             prefix += selection.namespace.encode() + b"/"
@@ -162,8 +163,15 @@ class ApiServer:
 
         self.etcd.submit(put_if((key, new, 0, self.sizes.of(new))), answer)
 
-    def update(self, obj: KubeObject, then: Then, *, subresource: str | None = None) -> None:
-        """Replace an object, or its status; 409 Conflict when ``obj`` carries an outdated resourceVersion."""
+    def update(self, obj: KubeObject, then: Then) -> None:
+        """Replace an object, all but its status; 409 Conflict when ``obj`` carries an outdated resourceVersion."""
+        self._update(obj, None, then)
+
+    def update_status(self, obj: KubeObject, then: Then) -> None:
+        """Replace an object's status; 409 Conflict as with :meth:`update`."""
+        self._update(obj, STATUS, then)
+
+    def _update(self, obj: KubeObject, subresource: str | None, then: Then) -> None:
         resource = resource_of(type(obj))
         meta = obj.metadata
 
@@ -182,10 +190,9 @@ class ApiServer:
         namespace: str | None,
         name: str,
         change: Change,
+        subresource: str | None,
+        uid: str | None,
         then: Then,
-        *,
-        subresource: str | None = None,
-        uid: str | None = None,
     ) -> None:
         """Change an object whatever its revision; a patch is given as the function that applies it."""
         resource = resource_of(cls)
@@ -238,7 +245,11 @@ class ApiServer:
                 errors.invalid("Scale", name, f"spec.replicas: Invalid value: {replicas}: must not be negative"),
             )
             return
-        self.patch(cls, namespace, name, lambda obj: obj.replaced(spec=obj.spec.replaced(replicas=replicas)), then)
+
+        def scaled(obj: Any) -> Any:
+            return obj.replaced(spec=obj.spec.replaced(replicas=replicas))
+
+        self.patch(cls, namespace, name, scaled, None, None, then)
 
     def evict(self, namespace: str, name: str, options: DeleteOptions, then: Then) -> None:
         """pods/eviction: delete unless a disruption budget forbids it; then 429 TooManyRequests."""
@@ -288,7 +299,8 @@ class ApiServer:
             changes["name"] = self._generated_name(resource, namespace, meta)
         if meta.deletion_timestamp is not None:
             changes |= {"deletion_timestamp": None, "deletion_grace_period_seconds": None}
-        return resource.prepare(self._admission.admit(obj, meta.replaced(**changes)))
+        admitted = self._admission.admit(obj, meta.replaced(**changes))
+        return admitted if resource.prepare is None else resource.prepare(admitted)
 
     def _generated_name(self, resource: Resource, namespace: str | None, meta: ObjectMeta) -> str:
         if not meta.generate_name:

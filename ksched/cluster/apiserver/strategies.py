@@ -22,11 +22,6 @@ _LEGACY_JOB_NAME_LABEL = "job-name"
 _QOS_RESOURCES = ("cpu", "memory")
 
 
-def create_with_status(obj: Any) -> Any:
-    """Kinds whose creator may set the status (a node registers with its capacity)."""
-    return obj
-
-
 def create_without_status(obj: Any) -> Any:
     """Kinds whose status belongs to a controller: whatever the user wrote there is dropped."""
     empty = _EMPTY_STATUS.get(type(obj))

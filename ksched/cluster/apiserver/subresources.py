@@ -32,19 +32,21 @@ class BoundSpecs:
 
     def __init__(self, sizes: Sizes) -> None:
         self._sizes = sizes
-        self._by_node: IdentityCache[PodSpec, dict[str, PodSpec]] = IdentityCache()
+        # Per spec its size and its copies by node.
+        self._by_node: IdentityCache[PodSpec, tuple[int, dict[str, PodSpec]]] = IdentityCache()
 
     def get(self, spec: PodSpec, node: str) -> PodSpec:
         """``spec`` on ``node``."""
-        by_node = self._by_node.get(spec)
-        if by_node is None:
-            by_node = self._by_node.put(spec, {})
+        known = self._by_node.get(spec)
+        if known is None:
+            known = self._by_node.put(spec, (self._sizes.of_spec(spec), {}))
+        size, by_node = known
         bound = by_node.get(node)
         if bound is None:
             if len(by_node) >= _MAX_NODES_PER_SPEC:
                 by_node.clear()
             bound = by_node[node] = spec.replaced(node_name=node)
-            self._sizes.measured_with(bound, spec, len(node) + _NODE_NAME_KEY)
+            self._sizes.is_known(bound, size + len(node) + _NODE_NAME_KEY)
         return bound
 
 

@@ -175,9 +175,8 @@ class Store:
         # Only keys changed since the last compaction can have anything to forget. The log keeps the compacted
         # revision's own entry: a watch may still start there.
         dropped = self._log[: max(target - self._log_first + 1, 0)]
-        for entry in dropped:
-            for kv in _changes_of(entry):
-                self._compact_key(kv.key, target)
+        for key in dict.fromkeys([kv.key for entry in dropped for kv in _changes_of(entry)]):
+            self._compact_key(key, target)
         if len(self._gone) * 2 >= len(self._sorted) + len(self._unsorted):
             self._forget_gone_keys()
         keep_from = max(target, self._log_first)
