@@ -51,10 +51,9 @@ class Admission:
     def admit(self, obj: KubeObject, metadata: ObjectMeta) -> Any:
         """A copy of the object with this metadata, defaulted, completed and checked. Raises ApiError 422 or 403."""
         if isinstance(obj, Pod):
-            admitted = self._specs.get(obj.spec)
-            if admitted is None:
-                admitted = self._admit_spec(obj.replaced(metadata=metadata))
-            return obj.replaced(metadata=metadata, spec=admitted.spec, status=admitted.status)
+            known = self._specs.entries.get(id(obj.spec))
+            spec, status = self._admit_spec(obj.replaced(metadata=metadata)) if known is None else known[1]
+            return obj.replaced(metadata=metadata, spec=spec, status=status)
         defaulted = default(obj.replaced(metadata=metadata))
         check(defaulted)
         return defaulted

@@ -52,9 +52,9 @@ class Resource:
 
     ``prepare`` is the strategy's PrepareForCreate; without one the creator may set the status, too (a node registers
     with its capacity), and that of pods comes with their admission. ``has_generation``: metadata.generation counts spec
-    changes; ``annotations_count``: and annotation changes; ``status_annotations``: annotations can be written along with
-    the status (which does not count); ``index_field``: watches that fix this field are found by its value instead of
-    being asked one by one; ``grace_seconds``: deletion is graceful, and this says how long.
+    changes; ``annotations_count``: and annotation changes; ``status_annotations``: annotations can be written along
+    with the status (which does not count); ``index_field``: watches that fix this field are found by its value instead
+    of being asked one by one; ``grace_seconds``: deletion is graceful, and this says how long.
     """
 
     cls: type[KubeObject]
@@ -82,13 +82,20 @@ class Resource:
         return f"{self.cls.PLURAL}.{self.group}" if self.group else self.cls.PLURAL
 
     @cached_property
-    def prefix(self) -> bytes:
+    def path(self) -> str:
         """Start of the etcd keys of all objects of this kind."""
-        return f"/registry/{self.cls.PLURAL}/".encode()
+        return f"/registry/{self.cls.PLURAL}/"
+
+    @cached_property
+    def prefix(self) -> bytes:
+        """``path`` as etcd has it."""
+        return self.path.encode()
 
     def key(self, namespace: str | None, name: str) -> bytes:
         """The etcd key of one object."""
-        return self.prefix + (f"{namespace}/{name}" if self.cls.NAMESPACED else name).encode()
+        if self.cls.NAMESPACED:
+            return f"{self.path}{namespace}/{name}".encode()
+        return f"{self.path}{name}".encode()
 
 
 _ROWS = (

@@ -32,9 +32,10 @@ class Sizes:
                 for key, value in texts.items():
                     size += len(key) + len(value) + 6
         spec = getattr(obj, "spec", None)
-        if spec is not None:
-            size += self._specs.get(spec) or self.of_spec(spec)
-        return size
+        if spec is None:
+            return size
+        known = self._specs.entries.get(id(spec))
+        return size + (self.of_spec(spec) if known is None else known[1])
 
     def of_spec(self, spec: Any) -> int:
         """Length in bytes of a spec's JSON."""

@@ -32,20 +32,20 @@ class BoundSpecs:
 
     def __init__(self, sizes: Sizes) -> None:
         self._sizes = sizes
-        # Per spec its size and its copies by node.
-        self._by_node: IdentityCache[PodSpec, tuple[int, dict[str, PodSpec]]] = IdentityCache()
+        # Per spec its size, what copies are made of, and those there are by node.
+        self._by_node: IdentityCache[PodSpec, tuple[int, PodSpec, dict[str, PodSpec]]] = IdentityCache()
 
     def get(self, spec: PodSpec, node: str) -> PodSpec:
         """``spec`` on ``node``."""
         known = self._by_node.get(spec)
         if known is None:
-            known = self._by_node.put(spec, (self._sizes.of_spec(spec), {}))
-        size, by_node = known
+            known = self._by_node.put(spec, (self._sizes.of_spec(spec), spec.replaced(node_name=""), {}))
+        size, pattern, by_node = known
         bound = by_node.get(node)
         if bound is None:
             if len(by_node) >= _MAX_NODES_PER_SPEC:
                 by_node.clear()
-            bound = by_node[node] = spec.replaced(node_name=node)
+            bound = by_node[node] = pattern.replaced(node_name=node)
             self._sizes.is_known(bound, size + len(node) + _NODE_NAME_KEY)
         return bound
 
