@@ -110,7 +110,7 @@ class KubeModel(BaseModel):
         if len(new) != len(old):
             unknown = ", ".join(sorted(changes.keys() - old.keys()))
             raise TypeError(f"{type(self).__name__} has no field {unknown}")
-        copy = _new(self.__class__)
+        copy = _new(type(self))
         _set_dict(copy, new)
         fields_set = self.__pydantic_fields_set__
         _set_fields_set(copy, fields_set if fields_set.issuperset(changes) else _grown(fields_set, changes))

@@ -150,8 +150,9 @@ class ApiServer:
         except ApiError as error:
             then(None, error)
             return
-        name = new.metadata.name
-        key = resource.key(new.metadata.namespace, name)
+        meta = new.metadata
+        name = meta.name
+        key = resource.key(meta.namespace, name)
 
         def answer(response: IfResponse | None, error: EtcdError | None) -> None:
             if response is None:
