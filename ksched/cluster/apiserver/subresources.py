@@ -37,10 +37,8 @@ class BoundSpecs:
 
     def get(self, spec: PodSpec, node: str) -> PodSpec:
         """``spec`` on ``node``."""
-        known = self._by_node.get(spec)
-        if known is None:
-            known = self._by_node.put(spec, (self._sizes.of_spec(spec), spec.replaced(node_name=""), {}))
-        size, pattern, by_node = known
+        known = self._by_node.entries.get(id(spec))
+        size, pattern, by_node = self._know(spec) if known is None else known[1]
         bound = by_node.get(node)
         if bound is None:
             if len(by_node) >= _MAX_NODES_PER_SPEC:
@@ -48,6 +46,9 @@ class BoundSpecs:
             bound = by_node[node] = pattern.replaced(node_name=node)
             self._sizes.is_known(bound, size + len(node) + _NODE_NAME_KEY)
         return bound
+
+    def _know(self, spec: PodSpec) -> tuple[int, PodSpec, dict[str, PodSpec]]:
+        return self._by_node.put(spec, (self._sizes.of_spec(spec), spec.replaced(node_name=""), {}))
 
 
 def binding(name: str, wanted: Assignment, clock: Clock, specs: BoundSpecs) -> Callable[[Pod], Pod]:
