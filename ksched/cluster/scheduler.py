@@ -40,7 +40,7 @@ from ksched.framework.events import NODE as NODE_RESOURCE
 from ksched.framework.listers import Listers
 from ksched.framework.node_order import NodeOrder
 from ksched.framework.nominator import Nominator
-from ksched.objects import Binding, Condition, KubeObject, Node, ObjectMeta, ObjectReference, Pod
+from ksched.objects import Condition, KubeObject, Node, Pod
 from ksched.objects.gpu import GPU_INDEX_ANNOTATION, format_indices
 from ksched.sim.delays import Constant, Delay, Sampler
 from ksched.sim.kernel import Kernel, Timer
@@ -50,8 +50,6 @@ from ksched.tables.affinity_terms import terms_of
 
 SECOND = 1_000_000_000
 # Copies of a validated object cost a tenth of making one.
-_BINDING = Binding(metadata=ObjectMeta(name="", namespace="", uid="", annotations={}), target=ObjectReference())
-_TARGET = ObjectReference(kind="Node", name="")
 _NOT_SCHEDULED = Condition(type="PodScheduled", status="False")
 # As kube-scheduler's own informer: a pod that has finished is as good as gone.
 _NOT_FINISHED = "status.phase!=Succeeded,status.phase!=Failed"
@@ -160,7 +158,6 @@ class Scheduler:
         self._wakeup: Timer | None = None
         self._waiting: dict[str, _Waiting] = {}
         self._api = _PluginApi(client)
-        self._targets: dict[str, ObjectReference] = {}
         self._evictions = Evictions(client, self.nominator, self._reject_victim)
         feed(client, self.objects, self.cache.table.namespaces, self._moved)
         self.nodes = client.informer(
@@ -484,11 +481,6 @@ class Scheduler:
         """Ask the api-server to bind; the answer ends the binding cycle."""
         pod, node, devices = attempt.pod, attempt.node, attempt.cycle.devices
         annotations = {GPU_INDEX_ANNOTATION: format_indices(devices)} if devices else {}
-        meta = _BINDING.metadata.replaced(name=pod.name, namespace=pod.namespace, uid=pod.uid, annotations=annotations)
-        target = self._targets.get(node)
-        if target is None:
-            target = self._targets[node] = _TARGET.replaced(name=node)
-        binding = _BINDING.replaced(metadata=meta, target=target)
 
         def answered(result: object, error: ApiError | None) -> None:
             if error is None:
@@ -498,7 +490,7 @@ class Scheduler:
                 self._unreserve(attempt, Status.error(f"binding failed: {error}"))
                 self._wake()
 
-        self._client.bind(binding, answered)
+        self._client.bind(pod.namespace, pod.name, node, answered, uid=pod.uid, annotations=annotations)
 
     def _unreserve(self, attempt: _Attempt, status: Status, *, others_may_fit: bool = True) -> None:
         """Take the pod back from its node. Others may fit again, unless nobody saw it there: upstream tells them when

@@ -64,9 +64,8 @@ class Driver:
 
     def run(self) -> None:
         """All steps there are."""
-        step = self.kernel.step
-        while not self._over and step():
-            pass
+        if not self._over:
+            self.kernel.drain()
 
     def finish(self) -> None:
         """Close the books, once the run is over."""
@@ -89,6 +88,7 @@ class Driver:
 
     def _stop(self) -> None:
         self._over = True
+        self.kernel.stop()
 
 
 class Timestamp(Driver):

@@ -110,7 +110,7 @@ class KubeModel(BaseModel):
         if len(new) != len(old):
             unknown = ", ".join(sorted(changes.keys() - old.keys()))
             raise TypeError(f"{type(self).__name__} has no field {unknown}")
-        copy = _new(self.__class__)
+        copy = _new(type(self))
         _set_dict(copy, new)
         fields_set = self.__pydantic_fields_set__
         _set_fields_set(copy, fields_set if fields_set.issuperset(changes) else _grown(fields_set, changes))
@@ -201,21 +201,22 @@ class IdentityCache(Generic[_K, _V]):
     keeps its object alive; when ``maxsize`` is reached the older half goes.
     """
 
-    __slots__ = ("__weakref__", "_entries", "_maxsize")
+    __slots__ = ("__weakref__", "_maxsize", "entries")
 
     def __init__(self, maxsize: int = 8192) -> None:
-        self._entries: dict[int, tuple[_K, _V]] = {}
+        self.entries: dict[int, tuple[_K, _V]] = {}
+        """By id, for those who ask so often that a call of :meth:`get` counts."""
         self._maxsize = maxsize
         _caches.add(self)
 
     def get(self, key: _K) -> _V | None:
         """What was put for this very object, or None."""
-        entry = self._entries.get(id(key))
+        entry = self.entries.get(id(key))
         return None if entry is None else entry[1]
 
     def put(self, key: _K, value: _V) -> _V:
         """Remember ``value`` for this very object; returns it."""
-        entries = self._entries
+        entries = self.entries
         if len(entries) >= self._maxsize:
             for old in list(entries)[: self._maxsize // 2 + 1]:
                 del entries[old]
@@ -224,10 +225,10 @@ class IdentityCache(Generic[_K, _V]):
 
     def clear(self) -> None:
         """Forget all results, and let go of their objects."""
-        self._entries.clear()
+        self.entries.clear()
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self.entries)
 
 
 _caches: WeakSet[IdentityCache[Any, Any]] = WeakSet()

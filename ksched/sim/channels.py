@@ -24,18 +24,19 @@ class Channel:
     With ``inline`` a zero delay makes the call at once, inside ``send``; without it even a call with no delay waits
     for its turn in the kernel, so that a caller is never re-entered by its own answer.
 
-    ``send(fn, *args)`` calls ``fn(*args)`` at the other end.
+    ``send(fn, *args)`` calls ``fn(*args)`` at the other end; with ``is_instant`` at once, inside ``send``.
     """
 
-    __slots__ = ("_delay", "_inline", "_kernel", "_priority", "send")
+    __slots__ = ("_delay", "_inline", "_kernel", "_priority", "is_instant", "send")
 
     def __init__(self, kernel: Kernel, delay: Sampler, *, priority: int = 0, inline: bool = False) -> None:
         self._kernel = kernel
         self._delay = delay
         self._priority = priority
         self._inline = inline
+        self.is_instant = inline and delay.is_zero
         self.send: Send = self._send
-        if delay.is_zero and inline:
+        if self.is_instant:
             self.send = _call
         elif delay.is_zero and priority == 0:
             self.send = kernel.post

@@ -7,9 +7,9 @@ asked for first. Nothing else (no thread, no hash, no wall clock) has a say, so 
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
 from collections.abc import Callable
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 NANOSECOND = 1
@@ -57,6 +57,7 @@ class Kernel:
         self._sequence = 0
         self._cancelled = 0
         self._background = 0
+        self._stopped = False
         # What is to run at this instant with priority 0: in order already, so it need not go through the heap.
         self._soon: deque[tuple[int, Callable[..., object], tuple[Any, ...]]] = deque()
 
@@ -71,7 +72,7 @@ class Kernel:
             raise ValueError(f"cannot call at {time} ns with priority {priority}: it is {self.now} ns already")
         self._sequence = sequence = self._sequence + 1
         timer = Timer(self, time, fn, args)
-        heapq.heappush(self._heap, (time, priority, sequence, timer))
+        heappush(self._heap, (time, priority, sequence, timer))
         return timer
 
     def call_later(self, delay: int, fn: Callable[..., object], *args: Any, priority: int = 0) -> Timer:
@@ -90,35 +91,48 @@ class Kernel:
         """Number of calls still to run, housekeeping left out."""
         return len(self._soon) + len(self._heap) - self._cancelled - self._background
 
-    def step(self) -> bool:
-        """Run the next call; False when there is none."""
+    def drain(self, until: int | None = None, most: int = -1) -> int:
+        """Run calls, housekeeping too, until none is left by ``until``, :meth:`stop`, or ``most`` have run; how many.
+
+        The loop everything happens in, and so without a call of its own for each.
+        """
         heap, soon = self._heap, self._soon
-        while True:
+        self._stopped = False
+        left = most
+        while left and not self._stopped:
             if soon and (not heap or heap[0][0] > self.now or heap[0] > (self.now, 0, soon[0][0])):
                 _, fn, args = soon.popleft()
+                left -= 1
                 fn(*args)
-                return True
-            if not heap:
-                return False
-            time, _, _, timer = heapq.heappop(heap)
-            if timer.fn is not None:
+                continue
+            if not heap or (until is not None and heap[0][0] > until):
                 break
-            self._cancelled -= 1
-        self.now = time
-        self._background -= timer.background
-        call, timer.fn = timer.fn, None  # from here on a cancel() means nothing
-        call(*timer.args)
-        return True
+            time, _, _, timer = heappop(heap)
+            if timer.fn is None:
+                self._cancelled -= 1
+                continue
+            self.now = time
+            self._background -= timer.background
+            call, timer.fn = timer.fn, None  # from here on a cancel() means nothing
+            left -= 1
+            call(*timer.args)
+        return most - left
+
+    def stop(self) -> None:
+        """Let :meth:`drain` return after the call under way."""
+        self._stopped = True
+
+    def step(self) -> bool:
+        """Run the next call; False when there is none."""
+        return self.drain(most=1) == 1
 
     def run(self, until: int | None = None) -> None:
         """Run all up to and including time ``until`` and leave ``now`` there; without it, until nothing is pending."""
-        step = self.step
         if until is None:
             while self._soon or len(self._heap) > self._cancelled + self._background:
-                step()
+                self.step()
             return
-        while self._soon or ((time := self.next_time()) is not None and time <= until):
-            step()
+        self.drain(until)
         self.now = max(self.now, until)
 
     def next_time(self) -> int | None:
@@ -131,13 +145,13 @@ class Kernel:
     def _drop_cancelled(self) -> None:
         heap = self._heap
         while heap and heap[0][3].fn is None:
-            heapq.heappop(heap)
+            heappop(heap)
             self._cancelled -= 1
 
     def _note_cancelled(self, timer: Timer) -> None:
         self._cancelled += 1
         self._background -= timer.background
         if self._cancelled > _PRUNE_ABOVE and self._cancelled * 2 > len(self._heap):
-            self._heap = [entry for entry in self._heap if entry[3].fn is not None]
-            heapq.heapify(self._heap)
+            self._heap[:] = [entry for entry in self._heap if entry[3].fn is not None]
+            heapify(self._heap)
             self._cancelled = 0

@@ -6,14 +6,15 @@ every pod made of it; per pod only the name and the labels remain to be checked.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from ksched.cluster.apiserver.errors import ApiError, invalid
+from ksched.cluster.apiserver.strategies import initial_status
 from ksched.errors import InputError
 from ksched.objects.base import IdentityCache
 from ksched.objects.defaulting import default
 from ksched.objects.meta import KubeObject, ObjectMeta
-from ksched.objects.pod import Pod, PodSpec, Toleration
+from ksched.objects.pod import Pod, PodSpec, PodStatus, Toleration
 from ksched.objects.scheduling import PriorityClass
 from ksched.objects.validation import validate
 
@@ -28,13 +29,20 @@ SYSTEM_PRIORITY_CLASSES = {"system-cluster-critical": 2_000_000_000, "system-nod
 _COMPLETED: IdentityCache[PodSpec, dict[Any, PodSpec]] = IdentityCache()
 
 
+class _Admitted(NamedTuple):
+    """What pods of one spec become: the spec completed, and the status of a new pod that has it."""
+
+    spec: PodSpec
+    status: PodStatus
+
+
 class Admission:
     """Prepares new objects. ``priority_classes`` must answer with those that exist now, in order of name."""
 
     def __init__(self, priority_classes: Any, default_toleration_seconds: int | None) -> None:
         self._priority_classes = priority_classes
         self._toleration_seconds = default_toleration_seconds
-        self._specs: IdentityCache[PodSpec, PodSpec] = IdentityCache()
+        self._specs: IdentityCache[PodSpec, _Admitted] = IdentityCache()
 
     def forget(self) -> None:
         """The priority classes have changed: what was derived from them no longer holds."""
@@ -43,21 +51,21 @@ class Admission:
     def admit(self, obj: KubeObject, metadata: ObjectMeta) -> Any:
         """A copy of the object with this metadata, defaulted, completed and checked. Raises ApiError 422 or 403."""
         if isinstance(obj, Pod):
-            spec = self._specs.get(obj.spec)
-            if spec is None:
-                spec = self._admit_spec(obj.replaced(metadata=metadata))
-            return obj.replaced(metadata=metadata, spec=spec)
+            known = self._specs.entries.get(id(obj.spec))
+            spec, status = self._admit_spec(obj.replaced(metadata=metadata)) if known is None else known[1]
+            return obj.replaced(metadata=metadata, spec=spec, status=status)
         defaulted = default(obj.replaced(metadata=metadata))
         check(defaulted)
         return defaulted
 
-    def _admit_spec(self, pod: Pod) -> PodSpec:
+    def _admit_spec(self, pod: Pod) -> _Admitted:
         defaulted = default(pod)
         spec = self._completed(defaulted.spec, pod.name)
         check(defaulted.replaced(spec=spec))
-        self._specs.put(pod.spec, spec)
-        self._specs.put(spec, spec)
-        return spec
+        admitted = _Admitted(spec, initial_status(spec))
+        self._specs.put(pod.spec, admitted)
+        self._specs.put(spec, admitted)
+        return admitted
 
     def _completed(self, spec: PodSpec, pod_name: str) -> PodSpec:
         """The spec with what admission adds: the same object for equal additions, in one cluster or the next."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from ksched.cluster.apiserver.errors import ApiError, gone
 from ksched.cluster.apiserver.registry import Resource
 from ksched.cluster.apiserver.selection import Selection
-from ksched.cluster.etcd.ops import KeyValue, WatchBatch
+from ksched.cluster.etcd.ops import WatchBatch
 from ksched.sim.kernel import SECOND, Kernel
 
 ADDED = "ADDED"
@@ -28,22 +28,25 @@ _MIN_WINDOW = 100
 _MAX_WINDOW = 100 * 1024
 
 
-class WatchEvent(NamedTuple):
+class WatchEvent:
     """What a watcher is told; for ERROR ``object`` is the ApiError that ends the watch."""
 
-    type: str
-    object: Any
+    __slots__ = ("object", "type")
+
+    def __init__(self, type_: str, obj: Any) -> None:
+        self.type = type_
+        self.object = obj
 
 
 def committed(obj: Any, revision: int) -> Any:
     """An object given to etcd, now that it is known at which revision it was written.
 
-    It goes there without resourceVersion and with metadata nobody else holds, and has not been seen by anybody before
-    it is committed, so it can be completed in place.
+    It goes there with a resourceVersion set to None and with metadata nobody else holds, and has not been seen by
+    anybody before it is committed, so it can be completed in place.
     """
-    meta = obj.metadata
-    if meta.resource_version is None:
-        meta.completed(resource_version=str(revision))
+    metadata = obj.metadata.__dict__
+    if metadata["resource_version"] is None:
+        metadata["resource_version"] = str(revision)
     return obj
 
 
@@ -52,10 +55,10 @@ def at_revision(obj: Any, revision: int) -> Any:
     return obj.replaced(metadata=obj.metadata.replaced(resource_version=str(revision)))
 
 
-class _Change:
-    """What one revision did to one object."""
+class _Change(WatchEvent):
+    """What one revision did to one object, and the event it is to somebody who watches everything."""
 
-    __slots__ = ("_gone", "new", "old", "plain", "revision", "time")
+    __slots__ = ("_gone", "new", "old", "revision", "time")
 
     def __init__(self, revision: int, time: int, old: Any, new: Any) -> None:
         self.revision = revision
@@ -63,12 +66,18 @@ class _Change:
         self.old = old
         self.new = new
         self._gone: WatchEvent | None = None
-        # What somebody sees who watches everything.
-        self.plain = self.gone if new is None else WatchEvent(ADDED if old is None else MODIFIED, new)
+        if new is None:
+            self.type = DELETED
+            self.object = at_revision(old, revision)
+        else:
+            self.type = ADDED if old is None else MODIFIED
+            self.object = new
 
     @property
     def gone(self) -> WatchEvent:
         """What those see for whom the object has gone: its old state, at this revision."""
+        if self.new is None:
+            return self
         if self._gone is None:
             self._gone = WatchEvent(DELETED, at_revision(self.old, self.revision))
         return self._gone
@@ -77,11 +86,12 @@ class _Change:
 class Watcher:
     """One client's watch."""
 
-    __slots__ = ("by_index_alone", "id", "index_value", "selection", "send")
+    __slots__ = ("by_index_alone", "everything", "id", "index_value", "matches", "send")
 
     def __init__(self, watcher_id: int, selection: Selection, send: Callable[[WatchEvent], object]) -> None:
         self.id = watcher_id
-        self.selection = selection
+        self.everything = selection.everything
+        self.matches = selection.matches
         self.send = send
         self.index_value: str | None = None
         # With nothing but the index field to match, being found by it is the match.
@@ -89,14 +99,13 @@ class Watcher:
 
     def notice(self, change: _Change) -> None:
         """Pass a change on as this watch sees it: an object that starts to match is added, and so on."""
-        selection = self.selection
-        if selection.everything:
-            self.send(change.plain)
+        if self.everything:
+            self.send(change)
             return
         old, new = change.old, change.new
-        was = old is not None and selection.matches(old)
-        if new is not None and selection.matches(new):
-            self.send(change.plain if was or old is None else WatchEvent(ADDED, new))
+        was = old is not None and self.matches(old)
+        if new is not None and self.matches(new):
+            self.send(change if was or old is None else WatchEvent(ADDED, new))
         elif was:
             self.send(change.gone)
 
@@ -111,13 +120,15 @@ class Cacher:
         self.resource = resource
         self.revision = 1
         self.objects: dict[bytes, Any] = {}
-        self.on_change: list[Callable[[], object]] = []
+        self.on_change: tuple[Callable[[], object], ...] = ()
         self._kernel = kernel
         self._window: deque[_Change] = deque()
+        self._look_back_at = _MIN_WINDOW  # the length of the window at which it is looked at next
         self._forgotten = 1  # the last revision that may have left the window
         self._everyone: dict[int, Watcher] = {}
         self._by_index: dict[str, dict[int, Watcher]] = {}
-        self._objects_by_index: dict[str, dict[bytes, Any]] = {}
+        # Kept from the first time somebody asks by the index field.
+        self._objects_by_index: dict[str, dict[bytes, Any]] | None = None
         self._next_id = 0
 
     # -- reading ----------------------------------------------------------------------------------------------
@@ -125,7 +136,7 @@ class Cacher:
     def list(self, selection: Selection) -> list[Any]:
         """The objects selected, in order of key."""
         value = self._index_value(selection)
-        objects = self.objects if value is None else self._objects_by_index.get(value, {})
+        objects = self.objects if value is None else self._indexed().get(value, {})
         return [objects[key] for key in sorted(objects) if selection.matches(objects[key])]
 
     def removed(self, obj: Any, revision: int) -> Any:
@@ -138,6 +149,7 @@ class Cacher:
 
     def watch(self, selection: Selection, revision: int, send: Callable[[WatchEvent], object]) -> Watcher:
         """Send every change after ``revision``, those in the window at once. ApiError 410 if it reaches too far."""
+        self._forget_old()
         if revision < self._forgotten:
             raise gone(revision, self._forgotten)
         self._next_id += 1
@@ -151,6 +163,7 @@ class Cacher:
         if watcher.index_value is None:
             self._everyone[watcher.id] = watcher
         else:
+            self._indexed()
             self._by_index.setdefault(watcher.index_value, {})[watcher.id] = watcher
         return watcher
 
@@ -166,6 +179,7 @@ class Cacher:
 
     def expire(self, revision: int) -> None:
         """Forget the changes up to ``revision``: etcd has compacted them."""
+        self._forget_old()
         while self._window and self._window[0].revision <= revision:
             self._window.popleft()
         self._forgotten = max(self._forgotten, min(revision, self.revision))
@@ -177,57 +191,62 @@ class Cacher:
         if batch.canceled:
             self._fail(gone(self.revision, batch.compact_revision))
             return
-        for event in batch.events:
-            self._apply(event.kv)
+        objects, window = self.objects, self._window
+        for key, value, _, revision, version, _, _ in batch.kvs:
+            old, new = objects.get(key), None
+            if version:
+                new = objects[key] = committed(value, revision)
+            elif old is not None:
+                del objects[key]
+            change = _Change(revision, self._kernel.now, old, new)
+            window.append(change)
+            if len(window) > self._look_back_at:
+                self._forget_old()
+            for watcher in self._everyone.values():
+                if watcher.everything:
+                    watcher.send(change)
+                else:
+                    watcher.notice(change)
+            if self._objects_by_index is not None:
+                self._apply_indexed(key, change, self._objects_by_index)
         self.revision = batch.revision
         for notify in self.on_change:
             notify()
 
-    def _apply(self, kv: KeyValue) -> None:
-        key = kv.key
-        if kv.version == 0:
-            old, new = self.objects.pop(key, None), None
-        else:
-            new = committed(kv.value, kv.mod_revision)
-            old = self.objects.get(key)
-            self.objects[key] = new
-        change = _Change(kv.mod_revision, self._kernel.now, old, new)
-        self._remember(change)
-        for watcher in self._everyone.values():
-            watcher.notice(change)
+    def _apply_indexed(self, key: bytes, change: _Change, index: dict[str, dict[bytes, Any]]) -> None:
         getter = self.resource.index
-        if getter is not None:
-            self._apply_indexed(key, change, getter)
-
-    def _apply_indexed(self, key: bytes, change: _Change, getter: Callable[[Any], str]) -> None:
-        before = getter(change.old) if change.old is not None else None
-        after = getter(change.new) if change.new is not None else None
+        assert getter is not None
+        before = (getter(change.old) or "") if change.old is not None else None
+        after = (getter(change.new) or "") if change.new is not None else None
         if before is not None and before != after:
-            group = self._objects_by_index[before]
+            group = index[before]
             del group[key]
             if not group:
-                del self._objects_by_index[before]
+                del index[before]
             for watcher in self._by_index.get(before, _NOBODY).values():
                 if watcher.by_index_alone:
                     watcher.send(change.gone)
                 else:
                     watcher.notice(change)
         if after is not None:
-            self._objects_by_index.setdefault(after, {})[key] = change.new
+            index.setdefault(after, {})[key] = change.new
             for watcher in self._by_index.get(after, _NOBODY).values():
                 if watcher.by_index_alone:
-                    watcher.send(change.plain if before == after else WatchEvent(ADDED, change.new))
+                    watcher.send(change if before == after else WatchEvent(ADDED, change.new))
                 else:
                     watcher.notice(change)
 
-    def _remember(self, change: _Change) -> None:
+    def _forget_old(self) -> None:
+        """Let the window shrink to what it has to hold after the newest change.
+
+        What has to go goes whenever this is done, so it is done for many changes at once, and before anybody asks.
+        """
         window = self._window
-        window.append(change)
         excess = len(window) - _MIN_WINDOW
-        oldest = change.time - _FRESH
-        while excess > 0 and (window[0].time < oldest or len(window) > _MAX_WINDOW):
+        while excess > 0 and (window[0].time < window[-1].time - _FRESH or len(window) > _MAX_WINDOW):
             self._forgotten = window.popleft().revision
             excess -= 1
+        self._look_back_at = len(window) + _MIN_WINDOW
 
     def _fail(self, error: ApiError) -> None:
         watchers = [*self._everyone.values()]
@@ -236,6 +255,17 @@ class Cacher:
         self._everyone, self._by_index = {}, {}
         for watcher in watchers:
             watcher.send(WatchEvent(ERROR, error))
+
+    def _indexed(self) -> dict[str, dict[bytes, Any]]:
+        """The objects by the value of the index field."""
+        index = self._objects_by_index
+        if index is None:
+            getter = self.resource.index
+            assert getter is not None
+            index = self._objects_by_index = {}
+            for key, obj in self.objects.items():
+                index.setdefault(getter(obj) or "", {})[key] = obj
+        return index
 
     def _index_value(self, selection: Selection) -> str | None:
         if self.resource.index_field is None or selection.fields is None:

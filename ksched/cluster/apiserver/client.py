@@ -16,9 +16,9 @@ from ksched.cluster.apiserver.deletion import BACKGROUND, DeleteOptions
 from ksched.cluster.apiserver.errors import ApiError
 from ksched.cluster.apiserver.informer import Informer
 from ksched.cluster.apiserver.selection import Selection
+from ksched.cluster.apiserver.subresources import Assignment
 from ksched.cluster.priorities import DELIVERY
 from ksched.objects.meta import KubeObject, LabelSelector
-from ksched.objects.pod import Binding
 from ksched.sim.channels import Channel, Pipe
 from ksched.sim.delays import Sampler
 
@@ -55,9 +55,8 @@ class Client:
         self.user = user
         self.api = api
         kernel, streams, config = api.kernel, api.streams, api.config
-        self._requests = Channel(
-            kernel, Sampler(config.request, streams, f"client/{user}/request"), priority=DELIVERY, inline=True
-        )
+        request = Sampler(config.request, streams, f"client/{user}/request")
+        self._requests = Channel(kernel, request, priority=DELIVERY, inline=True)
         self._responses = Channel(
             kernel, Sampler(config.response, streams, f"client/{user}/response"), priority=DELIVERY
         )
@@ -67,11 +66,11 @@ class Client:
 
     def create(self, obj: K, then: Then | None = None) -> None:
         """Create an object; answers with it as stored. 409 AlreadyExists, 422 Invalid, 403 Forbidden."""
-        self._requests.send(self.api.create, obj, self._reply(then))
+        self._ask(self.api.create, then, obj)
 
     def get(self, cls: type[KubeObject], namespace: str | None, name: str, then: Then) -> None:
         """Read one object; 404 NotFound."""
-        self._requests.send(self.api.get, cls, namespace, name, self._reply(then))
+        self._ask(self.api.get, then, cls, namespace, name)
 
     def list(
         self,
@@ -88,15 +87,15 @@ class Client:
         ``cached`` is resourceVersion=0: from the api-server's watch cache, which may be behind.
         """
         selection = Selection(cls.KIND, namespace, label_selector, field_selector)
-        self._requests.send(_list, self.api, cls, selection, self._reply(then), cached)
+        self._ask(self.api.list_cached if cached else self.api.list, then, cls, selection)
 
     def update(self, obj: K, then: Then | None = None) -> None:
         """Replace an object, all but its status. 409 Conflict if ``obj`` has an outdated resourceVersion."""
-        self._requests.send(self.api.update, obj, self._reply(then))
+        self._ask(self.api.update, then, obj)
 
     def update_status(self, obj: K, then: Then | None = None) -> None:
         """Replace an object's status and nothing else. 409 Conflict as with :meth:`update`."""
-        self._requests.send(_update_status, self.api, obj, self._reply(then))
+        self._ask(self.api.update_status, then, obj)
 
     def patch(
         self,
@@ -114,8 +113,7 @@ class Client:
         ``change`` stands for a patch document: it must be a pure function of the object it is given.
         ``subresource="status"`` patches the status alone; ``uid`` is a precondition.
         """
-        reply = self._reply(then)
-        self._requests.send(_patch, self.api, (cls, namespace, name, change, reply), subresource, uid)
+        self._ask(self.api.patch, then, cls, namespace, name, change, subresource, uid)
 
     def delete(
         self,
@@ -130,15 +128,24 @@ class Client:
     ) -> None:
         """Delete, or begin to. Answers with the object as it now is or last was; 404, or 409 for another uid."""
         options = DeleteOptions(uid, grace_seconds, propagation)
-        self._requests.send(self.api.delete, cls, namespace, name, options, self._reply(then))
+        self._ask(self.api.delete, then, cls, namespace, name, options)
 
-    def bind(self, binding: Binding, then: Then | None = None) -> None:
-        """Assign a pod to a node; metadata.uid is a precondition, metadata.annotations are merged. 409 Conflict."""
-        self._requests.send(self.api.bind, binding, self._reply(then))
+    def bind(
+        self,
+        namespace: str,
+        name: str,
+        node: str,
+        then: Then | None = None,
+        *,
+        uid: str | None = None,
+        annotations: Mapping[str, str] | None = None,
+    ) -> None:
+        """Post a Binding: assign a pod to a node. ``uid`` is a precondition; annotations are merged. 409 Conflict."""
+        self._ask(self.api.bind, then, namespace, name, Assignment(node, uid, annotations))
 
     def scale(self, cls: type[KubeObject], namespace: str, name: str, replicas: int, then: Then | None = None) -> None:
         """Set ``spec.replicas`` through the scale subresource."""
-        self._requests.send(self.api.scale, cls, namespace, name, replicas, self._reply(then))
+        self._ask(self.api.scale, then, cls, namespace, name, replicas)
 
     def evict(
         self,
@@ -151,7 +158,7 @@ class Client:
     ) -> None:
         """Delete a pod if its disruption budget lets it go; 429 TooManyRequests otherwise."""
         options = DeleteOptions(uid, grace_seconds)
-        self._requests.send(self.api.evict, namespace, name, options, self._reply(then))
+        self._ask(self.api.evict, then, namespace, name, options)
 
     # -- watching ---------------------------------------------------------------------------------------------
 
@@ -199,27 +206,18 @@ class Client:
         informer.start()
         return informer
 
-    def _reply(self, then: Then | None) -> Then:
-        if then is None:
-            return _ignore
-        return partial(self._responses.send, then)
+    def _ask(self, verb: Callable[..., object], then: Then | None, *args: Any) -> None:
+        """Have the api-server do ``verb(*args, reply)``; its reply goes to ``then`` over the way back."""
+        reply = _ignore if then is None else partial(self._responses.send, then)
+        if self._requests.is_instant:
+            verb(*args, reply)
+        else:
+            self._requests.send(verb, *args, reply)
 
     def list_selected(self, cls: type[KubeObject], selection: Selection, then: Then) -> None:
         """What an informer starts from: the selected objects out of the watch cache."""
-        self._requests.send(_list, self.api, cls, selection, self._reply(then), True)
+        self._ask(self.api.list_cached, then, cls, selection)
 
 
 def _ignore(result: Any, error: ApiError | None) -> None:
     """The answer to a call nobody waits for."""
-
-
-def _list(api: ApiServer, cls: type[KubeObject], selection: Selection, reply: Then, cached: bool) -> None:
-    api.list(cls, selection, reply, cached=cached)
-
-
-def _update_status(api: ApiServer, obj: KubeObject, reply: Then) -> None:
-    api.update(obj, reply, subresource="status")
-
-
-def _patch(api: ApiServer, call: tuple[Any, ...], subresource: str | None, uid: str | None) -> None:
-    api.patch(*call, subresource=subresource, uid=uid)

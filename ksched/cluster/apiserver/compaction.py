@@ -26,25 +26,32 @@ class Compactor:
         self._cachers = cachers
         self._interval = interval
         self._seen = 0  # the revision noted by the round before, 0 for none
-        self._armed = False
         if interval:
-            for cacher in cachers:
-                cacher.on_change.append(self._arm)
+            self._await_change()
+
+    def _await_change(self) -> None:
+        for cacher in self._cachers:
+            cacher.on_change += (self._changed,)
+
+    def _changed(self) -> None:
+        # Writes are many and rounds are few: while the timer runs, nobody has to tell.
+        for cacher in self._cachers:
+            cacher.on_change = tuple(notify for notify in cacher.on_change if notify != self._changed)
+        self._arm()
 
     def _arm(self) -> None:
-        if not self._armed:
-            self._armed = True
-            round_number = self._kernel.now // self._interval + 1
-            self._kernel.call_background(round_number * self._interval, self._round, priority=PERIODIC)
+        round_number = self._kernel.now // self._interval + 1
+        self._kernel.call_background(round_number * self._interval, self._round, priority=PERIODIC)
 
     def _round(self) -> None:
-        self._armed = False
         target, current = self._seen, self._etcd.store.revision
         self._seen = current
         if target > max(self._etcd.store.compact_revision, 1):
             self._etcd.submit(Compact(target), self._done(target))
         if current > target:
             self._arm()
+        else:
+            self._await_change()
 
     def _done(self, target: int) -> Callable[[Any, Exception | None], None]:
         def done(response: Any, error: Exception | None) -> None:

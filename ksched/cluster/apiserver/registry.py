@@ -14,8 +14,6 @@ from ksched.cluster.apiserver.errors import bad_request
 from ksched.cluster.apiserver.selection import FieldGetter, field_node_name
 from ksched.cluster.apiserver.strategies import (
     create_job,
-    create_pod,
-    create_with_status,
     create_without_status,
     pod_grace_seconds,
 )
@@ -52,14 +50,15 @@ GraceSeconds = Callable[[Any, int | None], int]
 class Resource:
     """One kind.
 
-    ``prepare`` is the strategy's PrepareForCreate; ``has_generation``: metadata.generation counts spec changes;
-    ``annotations_count``: and annotation changes; ``status_annotations``: annotations can be written along with the
-    status (which does not count); ``index_field``: watches that fix this field are found by its
-    value instead of being asked one by one; ``grace_seconds``: deletion is graceful, and this says how long.
+    ``prepare`` is the strategy's PrepareForCreate; without one the creator may set the status, too (a node registers
+    with its capacity), and that of pods comes with their admission. ``has_generation``: metadata.generation counts spec
+    changes; ``annotations_count``: and annotation changes; ``status_annotations``: annotations can be written along
+    with the status (which does not count); ``index_field``: watches that fix this field are found by its value instead
+    of being asked one by one; ``grace_seconds``: deletion is graceful, and this says how long.
     """
 
     cls: type[KubeObject]
-    prepare: PrepareForCreate = create_with_status
+    prepare: PrepareForCreate | None = None
     has_status: bool = True
     has_generation: bool = False
     annotations_count: bool = False
@@ -83,19 +82,25 @@ class Resource:
         return f"{self.cls.PLURAL}.{self.group}" if self.group else self.cls.PLURAL
 
     @cached_property
-    def prefix(self) -> bytes:
+    def path(self) -> str:
         """Start of the etcd keys of all objects of this kind."""
-        return f"/registry/{self.cls.PLURAL}/".encode()
+        return f"/registry/{self.cls.PLURAL}/"
+
+    @cached_property
+    def prefix(self) -> bytes:
+        """``path`` as etcd has it."""
+        return self.path.encode()
 
     def key(self, namespace: str | None, name: str) -> bytes:
         """The etcd key of one object."""
-        return self.prefix + (f"{namespace}/{name}" if self.cls.NAMESPACED else name).encode()
+        if self.cls.NAMESPACED:
+            return f"{self.path}{namespace}/{name}".encode()
+        return f"{self.path}{name}".encode()
 
 
 _ROWS = (
     Resource(
         Pod,
-        create_pod,
         index_field="spec.nodeName",
         index=field_node_name,
         grace_seconds=pod_grace_seconds,

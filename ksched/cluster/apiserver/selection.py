@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from ksched.cluster.apiserver.errors import bad_request
 from ksched.objects.meta import LabelSelector
 from ksched.objects.selectors import LabelSelectorMatcher
 
-FieldGetter = Callable[[Any], str]
+FieldGetter = Callable[[Any], str | None]
+"""None stands for ""."""
 Predicate = Callable[[Any], bool]
 
-
-def field_node_name(pod: Any) -> str:
-    """``spec.nodeName``, "" for a pod not bound."""
-    return (pod.spec.node_name or "") if pod.spec is not None else ""
+field_node_name: FieldGetter = attrgetter("spec.node_name")
+"""``spec.nodeName``, None for a pod not bound."""
 
 
 # pkg/apis/<group>/v1/conversion.go registers per kind which fields may be selected by.
 _COMMON: dict[str, FieldGetter] = {
-    "metadata.name": lambda obj: obj.metadata.name or "",
-    "metadata.namespace": lambda obj: obj.metadata.namespace or "",
+    "metadata.name": attrgetter("metadata.name"),
+    "metadata.namespace": attrgetter("metadata.namespace"),
 }
 _BY_KIND: dict[str, dict[str, FieldGetter]] = {
     "Pod": {
         "spec.nodeName": field_node_name,
-        "spec.schedulerName": lambda pod: pod.spec.scheduler_name or "",
-        "spec.restartPolicy": lambda pod: pod.spec.restart_policy or "",
-        "status.phase": lambda pod: (pod.status.phase or "") if pod.status is not None else "",
+        "spec.schedulerName": attrgetter("spec.scheduler_name"),
+        "spec.restartPolicy": attrgetter("spec.restart_policy"),
+        "status.phase": attrgetter("status.phase"),
     },
     "Node": {"spec.unschedulable": lambda node: "true" if node.spec and node.spec.unschedulable else "false"},
     "Job": {"status.successful": lambda job: str((job.status and job.status.succeeded) or 0)},
@@ -103,11 +103,14 @@ class Selection:
 
 
 def _equals(getter: FieldGetter, value: str) -> Predicate:
+    if not value:
+        return lambda obj: not getter(obj)
     return lambda obj: getter(obj) == value
 
 
-def _differs(getter: FieldGetter, values: Container[str]) -> Predicate:
-    return lambda obj: getter(obj) not in values
+def _differs(getter: FieldGetter, values: set[str]) -> Predicate:
+    unwanted = values | {None} if "" in values else values
+    return lambda obj: getter(obj) not in unwanted
 
 
 def _all_of(tests: Sequence[Predicate]) -> Predicate:

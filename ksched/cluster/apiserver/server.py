@@ -21,12 +21,13 @@ from ksched.cluster.apiserver.names import Names
 from ksched.cluster.apiserver.registry import RESOURCES, Resource, resource_of
 from ksched.cluster.apiserver.selection import Selection
 from ksched.cluster.apiserver.sizes import Sizes
+from ksched.cluster.apiserver.subresources import Assignment
 from ksched.cluster.clock import Clock
 from ksched.cluster.etcd.errors import EtcdError
-from ksched.cluster.etcd.ops import DeleteIf, IfResponse, KeyValue, PutIf, Range, RangeResponse, prefix_end
+from ksched.cluster.etcd.ops import DeleteIf, IfResponse, KeyValue, Range, RangeResponse, prefix_end, put_if
 from ksched.cluster.etcd.server import Etcd
 from ksched.objects.meta import KubeObject, ObjectMeta
-from ksched.objects.pod import Binding, Pod
+from ksched.objects.pod import Pod
 from ksched.sim.kernel import Kernel
 from ksched.sim.streams import Streams
 
@@ -72,7 +73,7 @@ class ApiServer:
         classes = self._cachers["PriorityClass"]
         everything = Selection("PriorityClass")
         self._admission = Admission(lambda: classes.list(everything), self.config.default_toleration_seconds)
-        classes.on_change.append(self._admission.forget)
+        classes.on_change += (self._admission.forget,)
         self._compactor = Compactor(kernel, etcd, list(self._cachers.values()), self.config.compaction_interval)
 
     def client(self, user: str) -> Client:
@@ -100,13 +101,14 @@ class ApiServer:
 
         self.etcd.submit(Range(resource.key(namespace, name)), answer)
 
-    def list(self, cls: type[KubeObject], selection: Selection, then: Then, *, cached: bool = False) -> None:
-        """An ObjectList: read from etcd, or with ``cached`` (resourceVersion=0) from the watch cache."""
+    def list_cached(self, cls: type[KubeObject], selection: Selection, then: Then) -> None:
+        """An ObjectList from the watch cache (resourceVersion=0), which may be behind."""
+        cacher = self._cachers[resource_of(cls).kind]
+        then(ObjectList(cacher.list(selection), str(cacher.revision)), None)
+
+    def list(self, cls: type[KubeObject], selection: Selection, then: Then) -> None:
+        """An ObjectList read from etcd."""
         resource = resource_of(cls)
-        cacher = self._cachers[resource.kind]
-        if cached:
-            then(ObjectList(cacher.list(selection), str(cacher.revision)), None)
-            return
         prefix = resource.prefix
         if selection.namespace is not None and resource.cls.NAMESPACED:
             prefix += selection.namespace.encode() + b"/"
@@ -130,6 +132,10 @@ class ApiServer:
         """Send every change after ``revision``. Raises ApiError 410 when that is too long ago."""
         return self._cachers[resource_of(cls).kind].watch(selection, revision, send)
 
+    def cacher(self, resource: Resource) -> Cacher:
+        """The watch cache of a kind."""
+        return self._cachers[resource.kind]
+
     def unwatch(self, cls: type[KubeObject], watcher: Watcher) -> None:
         """End a watch."""
         self._cachers[cls.KIND].unwatch(watcher)
@@ -144,8 +150,9 @@ class ApiServer:
         except ApiError as error:
             then(None, error)
             return
-        name = new.metadata.name
-        key = resource.key(new.metadata.namespace, name)
+        meta = new.metadata
+        name = meta.name
+        key = resource.key(meta.namespace, name)
 
         def answer(response: IfResponse | None, error: EtcdError | None) -> None:
             if response is None:
@@ -155,10 +162,17 @@ class ApiServer:
             else:
                 then(None, errors.already_exists(resource.qualified, name))
 
-        self.etcd.submit(PutIf(key, new, 0, self.sizes.of(new)), answer)
+        self.etcd.submit(put_if((key, new, 0, self.sizes.of(new))), answer)
 
-    def update(self, obj: KubeObject, then: Then, *, subresource: str | None = None) -> None:
-        """Replace an object, or its status; 409 Conflict when ``obj`` carries an outdated resourceVersion."""
+    def update(self, obj: KubeObject, then: Then) -> None:
+        """Replace an object, all but its status; 409 Conflict when ``obj`` carries an outdated resourceVersion."""
+        self._update(obj, None, then)
+
+    def update_status(self, obj: KubeObject, then: Then) -> None:
+        """Replace an object's status; 409 Conflict as with :meth:`update`."""
+        self._update(obj, STATUS, then)
+
+    def _update(self, obj: KubeObject, subresource: str | None, then: Then) -> None:
         resource = resource_of(type(obj))
         meta = obj.metadata
 
@@ -177,10 +191,9 @@ class ApiServer:
         namespace: str | None,
         name: str,
         change: Change,
+        subresource: str | None,
+        uid: str | None,
         then: Then,
-        *,
-        subresource: str | None = None,
-        uid: str | None = None,
     ) -> None:
         """Change an object whatever its revision; a patch is given as the function that applies it."""
         resource = resource_of(cls)
@@ -220,11 +233,10 @@ class ApiServer:
 
         self._modify(resource, namespace, name, begin, begun)
 
-    def bind(self, binding: Binding, then: Then) -> None:
+    def bind(self, namespace: str, name: str, wanted: Assignment, then: Then) -> None:
         """pods/binding: 409 when the pod has a node already, is another one by uid, or is being deleted."""
-        meta = binding.metadata
-        change = subresources.binding(binding, self.clock, self._bound_specs)
-        self._modify(_PODS, meta.namespace, binding.name, change, then)
+        change = subresources.binding(name, wanted, self.clock, self._bound_specs)
+        self._modify(_PODS, namespace, name, change, then)
 
     def scale(self, cls: type[KubeObject], namespace: str, name: str, replicas: int, then: Then) -> None:
         """The scale subresource: set ``spec.replicas``, whatever the revision."""
@@ -234,7 +246,11 @@ class ApiServer:
                 errors.invalid("Scale", name, f"spec.replicas: Invalid value: {replicas}: must not be negative"),
             )
             return
-        self.patch(cls, namespace, name, lambda obj: obj.replaced(spec=obj.spec.replaced(replicas=replicas)), then)
+
+        def scaled(obj: Any) -> Any:
+            return obj.replaced(spec=obj.spec.replaced(replicas=replicas))
+
+        self.patch(cls, namespace, name, scaled, None, None, then)
 
     def evict(self, namespace: str, name: str, options: DeleteOptions, then: Then) -> None:
         """pods/eviction: delete unless a disruption budget forbids it; then 429 TooManyRequests."""
@@ -284,7 +300,8 @@ class ApiServer:
             changes["name"] = self._generated_name(resource, namespace, meta)
         if meta.deletion_timestamp is not None:
             changes |= {"deletion_timestamp": None, "deletion_grace_period_seconds": None}
-        return resource.prepare(self._admission.admit(obj, meta.replaced(**changes)))
+        admitted = self._admission.admit(obj, meta.replaced(**changes))
+        return admitted if resource.prepare is None else resource.prepare(admitted)
 
     def _generated_name(self, resource: Resource, namespace: str | None, meta: ObjectMeta) -> str:
         if not meta.generate_name:
@@ -330,8 +347,9 @@ class ApiServer:
         It starts from the watch cache, and reads etcd when that turns out to be behind. What ``change`` makes must be
         new as far as its metadata, and without resourceVersion (:func:`committed`).
         """
-        update = _Update(self, resource, resource.key(namespace, name), name, change, then)
-        cached = update.cacher.objects.get(update.key)
+        key = resource.key(namespace, name)
+        update = _Update(self, resource, key, name, change, then)
+        cached = self._cachers[resource.kind].objects.get(key)
         if cached is None:
             update.read()
         else:
@@ -341,7 +359,7 @@ class ApiServer:
 class _Update:
     """One read-modify-write under way."""
 
-    __slots__ = ("cacher", "change", "etcd", "key", "name", "new", "resource", "sizes", "then")
+    __slots__ = ("change", "key", "name", "new", "resource", "server", "then")
 
     def __init__(
         self,
@@ -352,9 +370,7 @@ class _Update:
         change: Change,
         then: Then,
     ) -> None:
-        self.etcd = server.etcd
-        self.sizes = server.sizes
-        self.cacher = server._cachers[resource.kind]
+        self.server = server
         self.resource = resource
         self.key = key
         self.name = name
@@ -363,7 +379,7 @@ class _Update:
         self.new: Any = None
 
     def read(self) -> None:
-        self.etcd.submit(Range(self.key), self._read_answer)
+        self.server.etcd.submit(Range(self.key), self._read_answer)
 
     def _read_answer(self, response: RangeResponse | None, error: EtcdError | None) -> None:
         if response is None:
@@ -389,11 +405,12 @@ class _Update:
         revision = int(current.metadata.resource_version)
         if isinstance(new, Remove):
             self.new = new.last
-            self.etcd.submit(DeleteIf(self.key, revision), self._removed)
+            self.server.etcd.submit(DeleteIf(self.key, revision), self._removed)
             return
         assert new.metadata.resource_version is None
         self.new = new
-        self.etcd.submit(PutIf(self.key, new, revision, self.sizes.of(new)), self._committed)
+        size = self.server.sizes.of(new)
+        self.server.etcd.submit(put_if((self.key, new, revision, size)), self._committed)
 
     def _overtaken(self, found: KeyValue | None) -> None:
         """Somebody wrote in between: try again on what they wrote."""
@@ -414,7 +431,8 @@ class _Update:
         if response is None:
             self.then(None, _storage_error(error))
         elif response.succeeded:
-            self.then(self.cacher.removed(self.new, response.revision), None)
+            cacher = self.server.cacher(self.resource)
+            self.then(cacher.removed(self.new, response.revision), None)
         else:
             self._overtaken(response.current)
 

@@ -28,16 +28,20 @@ class Sizes:
         meta = obj.metadata
         size = _METADATA + _STATUS
         for texts in (meta.labels, meta.annotations):
-            for key, value in texts.items():
-                size += len(key) + len(value) + 6
+            if texts:
+                for key, value in texts.items():
+                    size += len(key) + len(value) + 6
         spec = getattr(obj, "spec", None)
-        if spec is not None:
-            size += self._specs.get(spec) or self._measure(spec)
-        return size
+        if spec is None:
+            return size
+        known = self._specs.entries.get(id(spec))
+        return size + (self.of_spec(spec) if known is None else known[1])
 
-    def measured_with(self, spec: Any, base: Any, added: int) -> None:
-        """``spec`` is ``base`` and ``added`` bytes more: no need to encode it for each node bound to."""
-        self._specs.put(spec, (self._specs.get(base) or self._measure(base)) + added)
+    def of_spec(self, spec: Any) -> int:
+        """Length in bytes of a spec's JSON."""
+        known = self._specs.get(spec)
+        return known or self._specs.put(spec, len(json.dumps(spec.to_dict(), separators=(",", ":"))))
 
-    def _measure(self, spec: Any) -> int:
-        return self._specs.put(spec, len(json.dumps(spec.to_dict(), separators=(",", ":"))))
+    def is_known(self, spec: Any, size: int) -> None:
+        """``spec`` is another and some bytes more: no need to encode it, as for each node bound to."""
+        self._specs.put(spec, size)

@@ -22,11 +22,6 @@ _LEGACY_JOB_NAME_LABEL = "job-name"
 _QOS_RESOURCES = ("cpu", "memory")
 
 
-def create_with_status(obj: Any) -> Any:
-    """Kinds whose creator may set the status (a node registers with its capacity)."""
-    return obj
-
-
 def create_without_status(obj: Any) -> Any:
     """Kinds whose status belongs to a controller: whatever the user wrote there is dropped."""
     empty = _EMPTY_STATUS.get(type(obj))
@@ -38,18 +33,15 @@ def create_without_status(obj: Any) -> Any:
 _EMPTY_STATUS: dict[type, Any] = {}
 
 
-def create_pod(pod: Pod) -> Pod:
-    """A new pod is Pending, with its QoS class and, if it is gated, the condition that says so.
-
-    ``pod`` is nobody else's yet and completed in place.
-    """
-    status = _INITIAL_STATUS.get(pod.spec)
+def initial_status(spec: PodSpec) -> PodStatus:
+    """A new pod is Pending, with its QoS class and, if it is gated, the condition that says so."""
+    status = _INITIAL_STATUS.get(spec)
     if status is None:
-        status = PodStatus(phase=PENDING, qos_class=qos_class(pod.spec))
-        if pod.spec.scheduling_gates:
+        status = PodStatus(phase=PENDING, qos_class=qos_class(spec))
+        if spec.scheduling_gates:
             status = status.replaced(conditions=(_GATED,))
-        _INITIAL_STATUS.put(pod.spec, status)
-    return pod.completed(status=status)
+        _INITIAL_STATUS.put(spec, status)
+    return status
 
 
 _INITIAL_STATUS: IdentityCache[PodSpec, PodStatus] = IdentityCache()

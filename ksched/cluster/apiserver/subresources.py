@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from ksched.cluster.apiserver import errors
 from ksched.cluster.apiserver.sizes import Sizes
@@ -11,7 +11,7 @@ from ksched.cluster.apiserver.strategies import FAILED, PENDING, SUCCEEDED
 from ksched.cluster.clock import Clock
 from ksched.objects.base import IdentityCache
 from ksched.objects.meta import Condition
-from ksched.objects.pod import Binding, Pod, PodSpec
+from ksched.objects.pod import Pod, PodSpec
 from ksched.objects.policy import PodDisruptionBudget
 from ksched.objects.selectors import LabelSelectorMatcher
 
@@ -19,31 +19,41 @@ _MAX_NODES_PER_SPEC = 20_000
 _NODE_NAME_KEY = len(',"nodeName":""')
 
 
+class Assignment(NamedTuple):
+    """What a Binding says: the node, which pod by that name is meant, and what is added to its annotations."""
+
+    node: str
+    uid: str | None
+    annotations: Mapping[str, str] | None
+
+
 class BoundSpecs:
     """Specs with their node, the same object for the same spec and node: pods of one template share theirs."""
 
     def __init__(self, sizes: Sizes) -> None:
         self._sizes = sizes
-        self._by_node: IdentityCache[PodSpec, dict[str, PodSpec]] = IdentityCache()
+        # Per spec its size, what copies are made of, and those there are by node.
+        self._by_node: IdentityCache[PodSpec, tuple[int, PodSpec, dict[str, PodSpec]]] = IdentityCache()
 
     def get(self, spec: PodSpec, node: str) -> PodSpec:
         """``spec`` on ``node``."""
-        by_node = self._by_node.get(spec)
-        if by_node is None:
-            by_node = self._by_node.put(spec, {})
+        known = self._by_node.entries.get(id(spec))
+        size, pattern, by_node = self._know(spec) if known is None else known[1]
         bound = by_node.get(node)
         if bound is None:
             if len(by_node) >= _MAX_NODES_PER_SPEC:
                 by_node.clear()
-            bound = by_node[node] = spec.replaced(node_name=node)
-            self._sizes.measured_with(bound, spec, len(node) + _NODE_NAME_KEY)
+            bound = by_node[node] = pattern.replaced(node_name=node)
+            self._sizes.is_known(bound, size + len(node) + _NODE_NAME_KEY)
         return bound
 
+    def _know(self, spec: PodSpec) -> tuple[int, PodSpec, dict[str, PodSpec]]:
+        return self._by_node.put(spec, (self._sizes.of_spec(spec), spec.replaced(node_name=""), {}))
 
-def binding(request: Binding, clock: Clock, specs: BoundSpecs) -> Callable[[Pod], Pod]:
+
+def binding(name: str, wanted: Assignment, clock: Clock, specs: BoundSpecs) -> Callable[[Pod], Pod]:
     """The change a Binding makes to its pod (pkg/registry/core/pod/storage, assignPod)."""
-    name, node = request.name, request.target.name
-    wanted_uid, annotations = request.metadata.uid, request.metadata.annotations
+    node, wanted_uid, annotations = wanted
 
     def change(pod: Pod) -> Pod:
         meta = pod.metadata
@@ -59,7 +69,7 @@ def binding(request: Binding, clock: Clock, specs: BoundSpecs) -> Callable[[Pod]
             raise _refused(name, f'pod {name} is already assigned to node "{pod.spec.node_name}"')
         if pod.spec.scheduling_gates:
             raise _refused(name, f"pod {name} has non-empty .spec.schedulingGates")
-        merged = meta.annotations | annotations if annotations else meta.annotations
+        merged = {**meta.annotations, **annotations} if annotations else meta.annotations
         return pod.replaced(
             metadata=meta.replaced(annotations=merged, resource_version=None),
             spec=specs.get(pod.spec, node),

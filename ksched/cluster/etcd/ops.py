@@ -7,10 +7,22 @@ which etcd's limits count (-1: take ``len`` of the value).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 FROM_KEY = b"\0"
+
+_T = TypeVar("_T", bound=tuple[Any, ...])
+
+
+def _maker(cls: type[_T]) -> Callable[[tuple[Any, ...]], _T]:
+    """Makes a ``cls`` of all its values at a fraction of what it costs to call ``cls``, a function in Python.
+
+    For the tuples of which every write makes one.
+    """
+    return partial(tuple.__new__, cls)
 
 
 def prefix_end(prefix: bytes) -> bytes:
@@ -31,6 +43,9 @@ class KeyValue(NamedTuple):
     version: int
     lease: int
     size: int
+
+
+key_value = _maker(KeyValue)
 
 
 class Event(NamedTuple):
@@ -83,6 +98,9 @@ class PutIf(NamedTuple):
     value: Any
     expected_revision: int
     size: int = -1
+
+
+put_if = _maker(PutIf)
 
 
 class DeleteIf(NamedTuple):
@@ -196,6 +214,9 @@ class IfResponse(NamedTuple):
     current: KeyValue | None
 
 
+if_response = _maker(IfResponse)
+
+
 class CompactResponse(NamedTuple):
     revision: int
 
@@ -214,15 +235,25 @@ Response = (
 
 
 class WatchBatch(NamedTuple):
-    """What a watch delivers at once: all its events of one revision, or its end.
+    """What a watch delivers at once: all it is told of one revision, or its end.
 
-    ``canceled`` with ``compact_revision`` > 0: the watch asked for history that compaction has removed.
+    ``previous``: per change what it replaced, where the watch asked for that. ``canceled`` with ``compact_revision``
+    > 0: the watch asked for history that compaction has removed.
     """
 
     revision: int
-    events: tuple[Event, ...]
+    kvs: tuple[KeyValue, ...]
+    previous: tuple[KeyValue | None, ...] = ()
     canceled: bool = False
     compact_revision: int = 0
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """The changes with what they replaced."""
+        return tuple(map(Event, self.kvs, self.previous)) if self.previous else tuple(map(Event, self.kvs))
+
+
+watch_batch = _maker(WatchBatch)
 
 
 def encoded_size(op: Request) -> int:

@@ -64,6 +64,7 @@ class Etcd:
         self._reads = Channel(kernel, read, priority=DELIVERY, inline=True)
         # With every delay zero all these channels call at once, so a request need not be led through each of them.
         self._instant = all(delay.is_zero for delay in (self._network, commit, read))
+        self._max_request_bytes = self.config.max_request_bytes
         self._next_lease_id = 1
         self._born = kernel.now
         self._endpoint = 1
@@ -99,7 +100,7 @@ class Etcd:
 
         A ``serializable`` read is served by the member alone and may be old; all else is linearizable.
         """
-        if encoded_size(op) > self.config.max_request_bytes:
+        if encoded_size(op) > self._max_request_bytes:
             self._requests.send(then, None, errors.request_too_large())
             return
         if self._instant and member is None and not serializable:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import builtins
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
 from ksched.cluster.etcd import errors
@@ -27,7 +27,6 @@ from ksched.cluster.etcd.ops import (
     DeleteIf,
     DeleteRange,
     DeleteRangeResponse,
-    Event,
     IfResponse,
     KeyValue,
     LeaseGrant,
@@ -46,6 +45,8 @@ from ksched.cluster.etcd.ops import (
     Txn,
     TxnResponse,
     WatchBatch,
+    if_response,
+    key_value,
 )
 from ksched.cluster.etcd.validation import check_put, check_txn
 from ksched.cluster.etcd.watches import Sink, Watch, WatchIndex
@@ -147,12 +148,12 @@ class Store:
         key, value, expected, size = op
         if not key:
             raise errors.empty_key()
-        current = self._live(key)
+        history = self._history.get(key)
+        current = history[-1] if history is not None and history[-1].version else None
         if (current.mod_revision if current is not None else 0) != expected:
             return IfResponse(self.revision, False, current)
-        self._put(key, value, 0, size, current)
-        self._commit()
-        return IfResponse(self.revision, True, None)
+        self._publish(self._put(key, value, 0, size, current))
+        return if_response((self.revision, True, None))
 
     def delete_if(self, op: DeleteIf) -> IfResponse:
         if not op.key:
@@ -174,9 +175,8 @@ class Store:
         # Only keys changed since the last compaction can have anything to forget. The log keeps the compacted
         # revision's own entry: a watch may still start there.
         dropped = self._log[: max(target - self._log_first + 1, 0)]
-        for entry in dropped:
-            for kv in _changes_of(entry):
-                self._compact_key(kv.key, target)
+        for key in dict.fromkeys([kv.key for entry in dropped for kv in _changes_of(entry)]):
+            self._compact_key(key, target)
         if len(self._gone) * 2 >= len(self._sorted) + len(self._unsorted):
             self._forget_gone_keys()
         keep_from = max(target, self._log_first)
@@ -225,13 +225,13 @@ class Store:
         start = start_revision or self.revision + 1
         watch = Watch(self._next_watch_id, key, range_end, sink, start, prev_kv, no_put, no_delete)
         if start < self.compact_revision:
-            sink(WatchBatch(0, (), True, self.compact_revision))
+            sink(WatchBatch(0, (), canceled=True, compact_revision=self.compact_revision))
             return watch
         for revision in builtins.range(max(start, self._log_first), self.revision + 1):
             entry = self._log[revision - self._log_first]
-            events = tuple([Event(kv) for kv in _changes_of(entry) if watch.covers(kv.key)])
-            if events:
-                watch.deliver(revision, self._with_previous(events) if prev_kv else events)
+            kvs = tuple([kv for kv in _changes_of(entry) if watch.covers(kv.key)])
+            if kvs:
+                watch.deliver(revision, kvs, self._before)
         self._watches.add(watch)
         return watch
 
@@ -253,10 +253,10 @@ class Store:
             value, size = prev.value, prev.size
         if prev is not None and op.ignore_lease:
             lease = prev.lease
-        self._put(op.key, value, lease, size, prev)
+        self._changes.append(self._put(op.key, value, lease, size, prev))
         return prev
 
-    def _put(self, key: bytes, value: Any, lease: int, size: int, prev: KeyValue | None) -> None:
+    def _put(self, key: bytes, value: Any, lease: int, size: int, prev: KeyValue | None) -> KeyValue:
         revision = self.revision + 1
         history = self._history.get(key)
         if history is None:
@@ -275,10 +275,10 @@ class Store:
             size = 0 if value is None else len(value)
         if lease:
             self.leases[lease].keys[key] = None
-        kv = KeyValue(key, value, create, revision, version, lease, size)
+        kv = key_value((key, value, create, revision, version, lease, size))
         history.append(kv)
         self.size_in_use += size
-        self._changes.append(kv)
+        return kv
 
     def _delete_range(self, op: DeleteRange) -> list[KeyValue]:
         gone = []
@@ -306,22 +306,25 @@ class Store:
         if not changes:
             return
         self._changes = []
-        self.revision += 1
         if len(changes) == 1:
-            kv = changes[0]
-            self._log.append(kv)
-            alone = (Event(kv),)
-            for watch in self._watches.of(kv.key):
-                watch.deliver(self.revision, self._with_previous(alone) if watch.prev_kv else alone)
+            self._publish(changes[0])
             return
+        self.revision += 1
         self._log.append(changes)
-        interested: dict[int, tuple[Watch, list[Event]]] = {}
+        interested: dict[int, tuple[Watch, list[KeyValue]]] = {}
         for kv in changes:
             for watch in self._watches.of(kv.key):
-                interested.setdefault(watch.id, (watch, []))[1].append(Event(kv))
+                interested.setdefault(watch.id, (watch, []))[1].append(kv)
         for watch_id in sorted(interested):
-            watch, events = interested[watch_id]
-            watch.deliver(self.revision, self._with_previous(events) if watch.prev_kv else tuple(events))
+            watch, kvs = interested[watch_id]
+            watch.deliver(self.revision, tuple(kvs), self._before)
+
+    def _publish(self, kv: KeyValue) -> None:
+        """Make this one change a revision, and tell the watches."""
+        self.revision += 1
+        self._log.append(kv)
+        for watch in self._watches.of(kv.key):
+            watch.deliver(kv.mod_revision, (kv,), self._before)
 
     def _compact_key(self, key: bytes, target: int) -> None:
         history = self._history.get(key)
@@ -388,9 +391,6 @@ class Store:
             if kv.version:
                 found.append(kv)
         return found
-
-    def _with_previous(self, events: Iterable[Event]) -> tuple[Event, ...]:
-        return tuple([Event(event.kv, self._before(event.kv)) for event in events])
 
     def _before(self, kv: KeyValue) -> KeyValue | None:
         """The version ``kv`` replaced, unless there was none or it has been compacted."""

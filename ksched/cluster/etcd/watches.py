@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable
 
-from ksched.cluster.etcd.ops import FROM_KEY, Event, WatchBatch
+from ksched.cluster.etcd.ops import FROM_KEY, KeyValue, WatchBatch, watch_batch
 
 Sink = Callable[[WatchBatch], object]
 
@@ -45,14 +45,16 @@ class Watch:
             return key == self.key
         return self.key <= key and (self.range_end == FROM_KEY or key < self.range_end)
 
-    def deliver(self, revision: int, events: tuple[Event, ...]) -> None:
-        """Pass on what the watch's filters leave of one revision's events, which have ``prev_kv`` if it wants them."""
+    def deliver(self, revision: int, kvs: tuple[KeyValue, ...], before: Callable[[KeyValue], KeyValue | None]) -> None:
+        """Pass on what the watch's filters leave of one revision's changes; ``before`` tells what one replaced."""
         if revision < self.from_revision:
             return
         if self.no_put or self.no_delete:
-            events = tuple([e for e in events if not (self.no_delete if e.is_delete else self.no_put)])
-        if events:
-            self.sink(WatchBatch(revision, events))
+            kvs = tuple([kv for kv in kvs if not (self.no_put if kv.version else self.no_delete)])
+            if not kvs:
+                return
+        previous = tuple(map(before, kvs)) if self.prev_kv else ()
+        self.sink(watch_batch((revision, kvs, previous, False, 0)))
 
 
 class WatchIndex:

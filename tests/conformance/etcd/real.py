@@ -28,7 +28,6 @@ from ksched.cluster.etcd.ops import (
     CompareTarget,
     DeleteRange,
     DeleteRangeResponse,
-    Event,
     KeyValue,
     LeaseGrant,
     LeaseResponse,
@@ -164,16 +163,17 @@ def _batches(stream: http.client.HTTPResponse, last: int) -> Iterator[WatchBatch
     while True:
         result = json.loads(stream.readline())["result"]
         if result.get("canceled"):
-            yield WatchBatch(_revision(result), (), True, int(result.get("compact_revision", 0)))
+            compact_revision = int(result.get("compact_revision", 0))
+            yield WatchBatch(_revision(result), (), canceled=True, compact_revision=compact_revision)
             return
-        by_revision: dict[int, list[Event]] = {}
+        by_revision: dict[int, list[tuple[KeyValue, KeyValue | None]]] = {}
         for event in result.get("events", []):
             kv = _key_value(event["kv"])
             by_revision.setdefault(kv.mod_revision, []).append(
-                Event(kv, _key_value(event["prev_kv"]) if "prev_kv" in event else None)
+                (kv, _key_value(event["prev_kv"]) if "prev_kv" in event else None)
             )
-        for revision, events in by_revision.items():
-            yield WatchBatch(revision, tuple(events))
+        for revision, changes in by_revision.items():
+            yield WatchBatch(revision, *zip(*changes, strict=True))
             if revision >= last:
                 return
 

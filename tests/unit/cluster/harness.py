@@ -15,8 +15,7 @@ from ksched.cluster.priorities import SCHEDULE
 from ksched.cluster.scheduler import Scheduler
 from ksched.framework import default_configuration
 from ksched.objects.manifests import parse
-from ksched.objects.meta import ObjectMeta, ObjectReference
-from ksched.objects.pod import Binding, Pod
+from ksched.objects.pod import Pod
 from ksched.sim import SECOND
 
 __all__ = [
@@ -49,10 +48,9 @@ class RoundRobin:
             self._kernel.call_later(0, self._bind, pod, priority=SCHEDULE)
 
     def _bind(self, pod: Pod) -> None:
-        meta = ObjectMeta(name=pod.name, namespace=pod.namespace, uid=pod.metadata.uid)
-        target = ObjectReference(kind="Node", name=f"n{self._next % self._nodes}")
+        node = f"n{self._next % self._nodes}"
         self._next += 1
-        self._client.bind(Binding(metadata=meta, target=target))
+        self._client.bind(pod.namespace, pod.name, node, uid=pod.metadata.uid)
 
 
 def kube_scheduler(cluster: Cluster) -> Scheduler:
@@ -181,10 +179,11 @@ class Diary:
             if isinstance(first, type):
                 sub = f" {options['subresource']}" if options.get("subresource") else ""
                 self._line(f"{client.user} -> {verb}{sub} {first.PLURAL}/{args[1]}/{args[2]}")
+            elif isinstance(first, str):
+                self._line(f"{client.user} -> {verb} pods/{first}/{args[1]}")
             else:
-                kind = "pods" if verb == "bind" else first.PLURAL
                 name = first.name or f"{first.metadata.generate_name}*"
-                self._line(f"{client.user} -> {verb} {kind}/{first.namespace or 'default'}/{name}")
+                self._line(f"{client.user} -> {verb} {first.PLURAL}/{first.namespace or 'default'}/{name}")
             method(client, *args, **options)
 
         return wrapper

@@ -9,8 +9,7 @@ import pytest
 from ksched.cluster.apiserver.cacher import WatchEvent
 from ksched.cluster.apiserver.selection import Selection
 from ksched.objects.manifests import parse
-from ksched.objects.meta import ObjectMeta, ObjectReference
-from ksched.objects.pod import Binding, Pod
+from ksched.objects.pod import Pod
 from ksched.objects.workloads import Deployment, Job
 
 from .harness import SECOND, Answers, cluster, pod
@@ -29,9 +28,8 @@ def get(made: Any, name: str = "p", cls: Any = Pod) -> Any:
     return do(made, "get", cls, "default", name).result
 
 
-def bind(made: Any, name: str = "p", node: str = "n0", **meta: Any) -> Answers:
-    metadata = ObjectMeta(name=name, namespace="default", **meta)
-    return do(made, "bind", Binding(metadata=metadata, target=ObjectReference(name=node)))
+def bind(made: Any, name: str = "p", node: str = "n0", **options: Any) -> Answers:
+    return do(made, "bind", "default", name, node, **options)
 
 
 @pytest.fixture

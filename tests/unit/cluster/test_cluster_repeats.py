@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from ksched.cluster.priorities import END, SCHEDULE, SUBMIT
-from ksched.objects.meta import ObjectMeta, ObjectReference
-from ksched.objects.pod import Binding, Pod
+from ksched.objects.pod import Pod
 from ksched.objects.workloads import Deployment, ReplicaSet
 
 from .harness import SECOND, Answers, History, cluster, job, pod
@@ -92,8 +91,7 @@ def test_ends_come_before_arrivals_and_all_arrivals_before_scheduling() -> None:
     )
     made.processes.add("w", [10 * SECOND])
     made.client.create(pod("first", metadata={"annotations": {"ksched.dev/workload": "w"}}))
-    meta = ObjectMeta(name="first", namespace="default")
-    made.client.bind(Binding(metadata=meta, target=ObjectReference(name="n0")))
+    made.client.bind("default", "first", "n0")
     made.client.create(pod("old"))
     at = 10 * SECOND
     made.kernel.call_at(at, order.append, "schedule", priority=SCHEDULE)

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from ksched.cluster.kubelet.processes import Processes
-from ksched.objects.meta import ObjectMeta, ObjectReference
-from ksched.objects.pod import Binding, Pod
+from ksched.objects.pod import Pod
 
 from .harness import SECOND, History, cluster, node, pod
 
@@ -136,8 +135,7 @@ def test_a_finished_pod_is_removed_by_the_server_without_its_kubelet() -> None:
 
 
 def bind_to(made: Any, name: str, where: str) -> None:
-    meta = ObjectMeta(name=name, namespace="default")
-    made.client.bind(Binding(metadata=meta, target=ObjectReference(name=where)))
+    made.client.bind("default", name, where)
     made.run(made.kernel.now)
 
 
