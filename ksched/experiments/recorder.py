@@ -101,16 +101,18 @@ class Recorder:
         return self._kernel.now // 1000
 
     def _pod_changed(self, event: WatchEvent) -> None:
+        kind, pod = event.type, event.object
         t_us = self._kernel.now // 1000
-        if event.type == MODIFIED:
-            self.pods.changed(event.object, t_us)
-        elif event.type == ADDED:
-            info = self.pods.added(event.object, t_us)
-            self._cpu += info.requests.get(CPU, 0)
-            self._memory += info.requests.get(MEMORY, 0)
+        if kind == MODIFIED:
+            self.pods.changed(pod, t_us)
+        elif kind == ADDED:
+            info = self.pods.added(pod, t_us)
+            requests = info.requests
+            self._cpu += requests.get(CPU, 0)
+            self._memory += requests.get(MEMORY, 0)
             self._gpu_milli += info.gpu.total_milli if info.gpu else 0
-        elif event.type == DELETED:
-            self.pods.deleted(event.object, t_us)
+        elif kind == DELETED:
+            self.pods.deleted(pod, t_us)
 
     def _node_changed(self, event: WatchEvent) -> None:
         t_us = self._kernel.now // 1000
