@@ -175,7 +175,7 @@ class NodeTable:
         self._write_row(row, node)
         self.images.add(row, node)
         for uid, placed in self._pods.get(name, {}).items():
-            self._hold(row, self._with_devices(row, uid, placed), 1)
+            self._hold(row, name, self._with_devices(row, uid, placed), 1)
         self._structure_changed()
         return row
 
@@ -207,7 +207,7 @@ class NodeTable:
         self.counts.nodes_changed()
         row = self.index[name]
         for placed in self._pods.get(name, {}).values():
-            self._hold(row, placed, -1)
+            self._hold(row, name, placed, -1)
         del self.index[name]
         if not self._pods.get(name):
             self._pods.pop(name, None)
@@ -294,7 +294,7 @@ class NodeTable:
             on_node = self._pods[node_name] = {}
         on_node[uid] = placed
         if row is not None:
-            self._hold(row, placed, 1)
+            self._hold(row, node_name, placed, 1)
             self._usage_changed(row)
 
     def _usage_changed(self, row: int) -> None:
@@ -318,7 +318,7 @@ class NodeTable:
         placed = on_node.pop(uid)
         row = self.index.get(node_name)
         if row is not None:
-            self._hold(row, placed, -1)
+            self._hold(row, node_name, placed, -1)
             self._usage_changed(row)
         elif not on_node:
             del self._pods[node_name]
@@ -327,9 +327,7 @@ class NodeTable:
     def renew_pod(self, uid: str, pod: Pod) -> None:
         """The pod says of itself something new (its status) that changes nothing it holds; KeyError if on no node."""
         node_name = self._node_of[uid]
-        on_node = self._pods[node_name]
-        placed = on_node[uid]
-        on_node[uid] = PlacedPod(placed.pod.renewed(pod), placed.devices)
+        self._pods[node_name][uid].pod.renew(pod)
         row = self.index.get(node_name)
         if row is not None:
             self.renewed.touch(row)
@@ -343,12 +341,12 @@ class NodeTable:
                 if self._node_of.get(uid) == node_name:  # else it is back on another node already
                     del self._node_of[uid]
                 if row is not None:
-                    self._hold(row, placed, -1)
+                    self._hold(row, node_name, placed, -1)
         for uid, placed in pods.items():
             if now.get(uid) is not placed:
                 self._node_of[uid] = node_name
                 if row is not None:
-                    self._hold(row, placed, 1)
+                    self._hold(row, node_name, placed, 1)
         self._pods[node_name] = pods
         if row is not None:
             if not quiet:
@@ -356,8 +354,8 @@ class NodeTable:
         elif not pods:
             del self._pods[node_name]
 
-    def _hold(self, row: int, placed: PlacedPod, sign: int) -> None:
-        pod = placed.pod
+    def _hold(self, row: int, node_name: str, placed: PlacedPod, sign: int) -> None:
+        pod, devices = placed
         info = pod.info
         held = self.held_by(pod)
         column = self._held[: len(held), row]
@@ -371,8 +369,9 @@ class NodeTable:
         if info.volumes:
             self.volumes.hold(row, pod.volume_uses, sign)
         if info.gpu is not None:
-            self.devices.hold(row, info.gpu, placed.devices, sign)
-        self.counts.hold(row, self.nodes[row].metadata.name or "", pod, sign)
+            self.devices.hold(row, info.gpu, devices, sign)
+        if info.pod_affinity or self.counts.counting:
+            self.counts.hold(row, node_name, pod, sign)
 
     def node_of(self, uid: str) -> str | None:
         """Name of the node a pod is counted on, None if on none."""

@@ -72,27 +72,35 @@ class PodView:
     ``workload`` (pairing id), ``index`` (completion index) and the whole ``pod``.
     """
 
-    __slots__ = ("_label_key", "index", "info", "key", "pod", "uid", "workload")
+    __slots__ = ("_label_key", "info", "key", "pod", "uid")
 
-    def __init__(self, pod: Pod, info: SpecInfo | None = None) -> None:
+    def __init__(self, pod: Pod) -> None:
         self.pod = pod
-        self.info = info if info is not None else compile_spec(pod.spec)
-        meta = pod.metadata
-        self.key = f"{meta.namespace or 'default'}/{meta.name}"
-        self.uid: str = meta.uid or self.key
+        spec, meta = pod.spec, pod.metadata
+        self.info = _specs.get(spec) or compile_spec(spec)
+        self.key = key = f"{meta.namespace or 'default'}/{meta.name}"
+        self.uid: str = meta.uid or key
         """The key itself where no api-server gave one."""
-        annotations = meta.annotations
-        self.workload: str = annotations.get(WORKLOAD_ANNOTATION) or self.key
-        index = annotations.get(COMPLETION_INDEX)
-        self.index: int = int(index) if index and index.isdecimal() else 0
         self._label_key: tuple[tuple[str, str], ...] | None = None
 
-    def renewed(self, pod: Pod) -> PodView:
-        """A view of ``pod``, this very pod as it is now: bound perhaps, but with the same containers and rules.
+    def renew(self, pod: Pod) -> None:
+        """From now on the view is of ``pod``, this very pod as it is now: with another status, or bound.
 
-        What is compiled from the spec holds on, so a pod costs no compilation for every node it may be bound to.
+        Its labels, containers and rules must be what they were. What is compiled from the spec holds on, so a pod costs
+        no compilation for every node it may be bound to.
         """
-        return PodView(pod, self.info)
+        self.pod = pod
+
+    @property
+    def workload(self) -> str:
+        """The pairing id: the trace workload, or the pod's own key where it belongs to none."""
+        return self.pod.metadata.annotations.get(WORKLOAD_ANNOTATION) or self.key
+
+    @property
+    def index(self) -> int:
+        """The completion index, 0 where absent."""
+        index = self.pod.metadata.annotations.get(COMPLETION_INDEX)
+        return int(index) if index and index.isdecimal() else 0
 
     @property
     def name(self) -> str:
