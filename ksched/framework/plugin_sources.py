@@ -42,7 +42,7 @@ def _project(module: str, file: Path) -> tuple[Path, str | None]:
 
 
 def _reachable(file: Path, root: Path, top: str | None) -> set[Path]:
-    found, waiting = {file}, [file]
+    found, looked_for, waiting = {file}, {file}, [file]
     while waiting:
         path = waiting.pop()
         if path.suffix != ".py":
@@ -51,10 +51,12 @@ def _reachable(file: Path, root: Path, top: str | None) -> set[Path]:
         for name in _names(_imports(path.read_bytes()), package):
             if top is not None and name[0] != top:
                 continue
-            for other in _files(root, name):
-                if other not in found:
-                    found.add(other)
-                    waiting.append(other)
+            for other in _places(root, name):
+                if other not in looked_for:
+                    looked_for.add(other)
+                    if other.is_file():
+                        found.add(other)
+                        waiting.append(other)
     return found
 
 
@@ -69,13 +71,11 @@ def _names(imports: tuple[Import, ...], package: tuple[str, ...]) -> Iterator[tu
             yield (*start, name)
 
 
-def _files(root: Path, name: tuple[str, ...]) -> Iterator[Path]:
-    """The files that importing ``name`` runs: the packages on the way and the module itself, as far as they exist."""
-    for length in range(1, len(name) + 1):
-        place = root.joinpath(*name[:length])
-        for path in (place / "__init__.py", place.with_name(f"{place.name}.py")):
-            if path.is_file():
-                yield path
+@lru_cache(maxsize=1 << 12)
+def _places(root: Path, name: tuple[str, ...]) -> tuple[Path, ...]:
+    """The files that importing ``name`` runs, as far as they exist: the packages on the way and the module itself."""
+    folders = [root.joinpath(*name[:length]) for length in range(1, len(name) + 1)]
+    return tuple(path for place in folders for path in (place / "__init__.py", place.with_name(f"{place.name}.py")))
 
 
 @lru_cache(maxsize=1024)
