@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -195,10 +194,9 @@ class PodLog:
 class _Specs:
     """What the specs of many pods say: thousands share a few, which are read once each."""
 
-    def __init__(self, infos: Iterable[SpecInfo]) -> None:
-        self._distinct: dict[SpecInfo, int] = {}
-        number = self._distinct.setdefault
-        self._numbers = np.array([number(info, len(self._distinct)) for info in infos], dtype=np.intp)
+    def __init__(self, infos: Sequence[SpecInfo]) -> None:
+        self._distinct = {info: number for number, info in enumerate(dict.fromkeys(infos))}
+        self._numbers = np.fromiter(map(self._distinct.__getitem__, infos), dtype=np.intp, count=len(infos))
 
     def read(self, read: Callable[[SpecInfo], int | tuple[int, ...]]) -> npt.NDArray[np.int64]:
         """int64[pods] or int64[pods, k]: ``read`` of every pod's spec."""
@@ -211,11 +209,12 @@ class _Specs:
 
 def _occurrences(values: Iterable[Hashable]) -> list[int]:
     """For each value how often it came before."""
-    seen: Counter[Hashable] = Counter()
+    seen: dict[Hashable, int] = {}
     before = []
     for value in values:
-        before.append(seen[value])
-        seen[value] += 1
+        count = seen.get(value, 0)
+        seen[value] = count + 1
+        before.append(count)
     return before
 
 

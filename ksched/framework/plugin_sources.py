@@ -21,13 +21,11 @@ def source_digest(module: str, file: Path) -> str:
 
     The project is the top-level package, or the folder of a module that is in no package.
     """
-    own = file.read_bytes()
     root, top = _project(module, file)
-    digest = hashlib.sha256(own)
-    for path in sorted(_reachable(file, root, top) - {file}):
-        digest.update(
-            f"\n{path.relative_to(root).as_posix()}\0{hashlib.sha256(path.read_bytes()).hexdigest()}".encode()
-        )
+    sources = _reachable(file, root, top)
+    digest = hashlib.sha256(sources.pop(file))
+    for path, source in sorted(sources.items()):
+        digest.update(f"\n{path.relative_to(root).as_posix()}\0{hashlib.sha256(source).hexdigest()}".encode())
     return digest.hexdigest()
 
 
@@ -41,21 +39,23 @@ def _project(module: str, file: Path) -> tuple[Path, str | None]:
     return folder.parents[len(parts) - 2], parts[0]
 
 
-def _reachable(file: Path, root: Path, top: str | None) -> set[Path]:
-    found, looked_for, waiting = {file}, {file}, [file]
+def _reachable(file: Path, root: Path, top: str | None) -> dict[Path, bytes]:
+    """The files and what is in them."""
+    found: dict[Path, bytes] = {}
+    looked_for, waiting = {file}, [file]
     while waiting:
         path = waiting.pop()
+        found[path] = source = path.read_bytes()
         if path.suffix != ".py":
             continue
         package = path.relative_to(root).parts[:-1]
-        for name in _names(_imports(path.read_bytes()), package):
+        for name in _names(_imports(source), package):
             if top is not None and name[0] != top:
                 continue
             for other in _places(root, name):
                 if other not in looked_for:
                     looked_for.add(other)
                     if other.is_file():
-                        found.add(other)
                         waiting.append(other)
     return found
 
