@@ -95,7 +95,6 @@ class _Attempt:
     cycle: Cycle
     queued: QueuedPod
     decision: Decision
-    queue_cycle: int
     node: str
     """The chosen one, "" for none."""
 
@@ -148,7 +147,7 @@ class Scheduler:
         events = {name: found for framework in self.frameworks.values() for name, found in framework.events().items()}
         self.queue = SchedulingQueue(
             first.queue_sort_key,
-            pre_enqueue=lambda pod: self.frameworks[pod.scheduler_name].pre_enqueue(pod),
+            pre_enqueue=lambda pod: self.frameworks[pod.info.scheduler_name].pre_enqueue(pod),
             events=events,
             options=QueueOptions(
                 configuration.pod_initial_backoff_seconds,
@@ -345,7 +344,7 @@ class Scheduler:
         """One scheduling cycle. It is over at the end of this, or when the eviction of pods has been answered."""
         framework, cycle = self.cycle_of(queued)
         decision = framework.schedule(queued.pod, cycle, top=self._candidates)
-        attempt = _Attempt(self, framework, cycle, queued, decision, self.queue.cycle, decision.node or "")
+        attempt = _Attempt(self, framework, cycle, queued, decision, decision.node or "")
         scheduled = decision.outcome is Outcome.SCHEDULED
         tried = _NO_NOMINATION if scheduled else self._post_filter(attempt)
         for observe in self.on_decision:
@@ -376,8 +375,9 @@ class Scheduler:
 
     def cycle_of(self, queued: QueuedPod) -> tuple[Framework, Cycle]:
         """The framework that decides about a pod now, and a new cycle for its attempt."""
-        framework = self.frameworks[queued.pod.scheduler_name]
-        return framework, framework.new_cycle(queued.pod, now=self._kernel.now, attempt=queued.attempts)
+        pod = queued.pod
+        framework = self.frameworks[pod.info.scheduler_name]
+        return framework, framework.new_cycle(pod, now=self._kernel.now, attempt=queued.attempts)
 
     # -- preemption -----------------------------------------------------------------------------------------
 
@@ -529,7 +529,7 @@ class Scheduler:
             return
         if current is not pod.pod:
             attempt.queued.pod = PodView(current)
-        self.queue.requeue(attempt.queued, self._kernel.now, plugins=plugins, cycle=attempt.queue_cycle)
+        self.queue.requeue(attempt.queued, self._kernel.now, plugins=plugins)
         self.nominator.add(attempt.pod, nominated)
         reason = "SchedulerError" if attempt.decision.outcome is Outcome.ERROR else "Unschedulable"
         self._report_unschedulable(current, reason, message, nominated)

@@ -59,7 +59,7 @@ class PodLog:
         self.endless: set[str] = set()
         """Workloads whose pods run until they are deleted, and nobody will."""
         self._running_endless = 0
-        self.on_moved: Callable[[], object] = _nothing
+        self.on_moved: Callable[[], object] | None = None
         """Called after a pod got a node, ended or was deleted."""
 
     def __len__(self) -> int:
@@ -114,8 +114,10 @@ class PodLog:
             self.pending -= 1
             self.running += 1
             self.scheduled += 1
-            self._running_endless += self._is_endless(row)
-            self.on_moved()
+            if self.endless:
+                self._running_endless += self._is_endless(row)
+            if self.on_moved is not None:
+                self.on_moved()
         phase = pod.status.phase
         if phase == "Running" and self._t_running[row] == NEVER:
             self._t_running[row] = t_us
@@ -144,10 +146,11 @@ class PodLog:
         else:
             self.running -= 1
             self._running_endless -= self._is_endless(row)
-        self.on_moved()
+        if self.on_moved is not None:
+            self.on_moved()
 
     def _is_endless(self, row: int) -> bool:
-        return bool(self.endless) and self._workload[row] in self.endless
+        return self._workload[row] in self.endless
 
     def attempted(self, pod: PodView, attempt: int, reason: str | None) -> None:
         """The scheduler tried to place a pod; ``reason`` says why it could not."""
@@ -216,10 +219,6 @@ def _occurrences(values: Iterable[Hashable]) -> list[int]:
         seen[value] = count + 1
         before.append(count)
     return before
-
-
-def _nothing() -> None:
-    return
 
 
 def _is_preempted(pod: Pod) -> bool:

@@ -48,10 +48,10 @@ _NO_PLUGINS: frozenset[str] = frozenset()
 class QueuedPod:
     """A pod in the queue: ``attempts`` made so far, ``queued_at`` of the last time it was added (ns).
 
-    ``plugins`` rejected it last time. ``place``, ``entry`` and ``changed`` are the queue's own.
+    ``plugins`` rejected it last time. ``place``, ``entry``, ``cycle`` and ``changed`` are the queue's own.
     """
 
-    __slots__ = ("attempts", "changed", "entry", "first_seen", "place", "plugins", "pod", "queued_at")
+    __slots__ = ("attempts", "changed", "cycle", "entry", "first_seen", "place", "plugins", "pod", "queued_at")
 
     def __init__(self, pod: PodView, now: int) -> None:
         self.pod = pod
@@ -62,6 +62,8 @@ class QueuedPod:
         self.place: Place | None = None
         self.entry: _Entry | None = None
         """Where it waits in a heap."""
+        self.cycle = 0
+        """How many pods had been popped when it was."""
         self.changed = False
         """Whether it changed since it was popped in a way that may help it."""
 
@@ -102,8 +104,7 @@ class _Heap:
         entry = heappop(self._entries)
         while entry[2].entry is not entry:
             entry = heappop(self._entries)
-        queued = entry[2]
-        self.remove(queued)
+        self.remove(queued := entry[2])
         return queued
 
     def first_key(self) -> Any:
@@ -181,7 +182,7 @@ class SchedulingQueue:
         queued.attempts += 1
         queued.changed = False
         queued.place = Place.IN_FLIGHT
-        self._cycle += 1
+        self._cycle = queued.cycle = self._cycle + 1
         return queued
 
     def done(self, uid: str) -> None:
@@ -190,12 +191,11 @@ class SchedulingQueue:
         if queued is not None and queued.place is Place.IN_FLIGHT:
             del self._pods[uid]
 
-    def requeue(self, queued: QueuedPod, now: int, *, plugins: frozenset[str], cycle: int | None = None) -> None:
+    def requeue(self, queued: QueuedPod, now: int, *, plugins: frozenset[str]) -> None:
         """A popped pod could not be placed (upstream: AddUnschedulableIfNotPresent).
 
         ``plugins`` rejected it; none means an error, which is retried after back-off without waiting for an event. So
-        is a pod during whose attempt (begun at queue ``cycle``) it changed, or an event arrived that may have come too
-        late for it.
+        is a pod during whose attempt it changed, or an event arrived that may have come too late for it.
         """
         uid = queued.pod.uid
         known = self._pods.get(uid)
@@ -205,16 +205,10 @@ class SchedulingQueue:
         self._pods[uid] = queued
         queued.queued_at = now
         queued.plugins = plugins
-        attempt_cycle = self._cycle if cycle is None else cycle
-        if self._move_cycle >= attempt_cycle or changed or not plugins:
+        if self._move_cycle >= queued.cycle or changed or not plugins:
             self._backoff.push(self._backoff_ends(queued), queued)
         else:
             self._parked.put(queued)
-
-    @property
-    def cycle(self) -> int:
-        """Number of pods popped so far."""
-        return self._cycle
 
     def update(self, pod: PodView, now: int, *, may_help: bool) -> None:
         """A pending pod changed; a parked one is retried if that ``may_help`` (its spec, labels or gates changed)."""

@@ -325,9 +325,13 @@ class NodeTable:
         return placed
 
     def renew_pod(self, uid: str, pod: Pod) -> None:
-        """The pod says of itself something new (its status) that changes nothing it holds; KeyError if on no node."""
+        """The pod says of itself something new (its status, its node) that changes nothing it holds or is counted by.
+
+        Its view is of ``pod`` from now on. What was compiled from the spec stays, so that a pod costs no compilation
+        for every node it may be bound to. KeyError if it is on no node.
+        """
         node_name = self._node_of[uid]
-        self._pods[node_name][uid].pod.renew(pod)
+        self._pods[node_name][uid].pod.pod = pod
         row = self.index.get(node_name)
         if row is not None:
             self.renewed.touch(row)
@@ -357,7 +361,9 @@ class NodeTable:
     def _hold(self, row: int, node_name: str, placed: PlacedPod, sign: int) -> None:
         pod, devices = placed
         info = pod.info
-        held = self.held_by(pod)
+        held = self._held_by.get(info)
+        if held is None:
+            held = self.held_by(pod)
         column = self._held[: len(held), row]
         if sign > 0:
             column += held

@@ -52,6 +52,7 @@ class SpecInfo:
     gpu: GpuRequest | None
     pod_affinity: bool
     """Whether it says anything about which pods it belongs near or away from."""
+    scheduler_name: str
     volumes: tuple[Volume, ...]
     """Claims and disks; not what needs nothing but the node (emptyDir, configMap, ...)."""
 
@@ -72,24 +73,18 @@ class PodView:
     ``workload`` (pairing id), ``index`` (completion index) and the whole ``pod``.
     """
 
-    __slots__ = ("_label_key", "info", "key", "pod", "uid")
+    __slots__ = ("_label_key", "gpu", "info", "key", "pod", "uid")
 
     def __init__(self, pod: Pod) -> None:
         self.pod = pod
         spec, meta = pod.spec, pod.metadata
-        self.info = _specs.get(spec) or compile_spec(spec)
+        self.info = info = _specs.get(spec) or compile_spec(spec)
+        self.gpu: GpuRequest | None = info.gpu
+        """GPU devices wanted, None for a pod without GPUs."""
         self.key = key = f"{meta.namespace or 'default'}/{meta.name}"
         self.uid: str = meta.uid or key
         """The key itself where no api-server gave one."""
         self._label_key: tuple[tuple[str, str], ...] | None = None
-
-    def renew(self, pod: Pod) -> None:
-        """From now on the view is of ``pod``, this very pod as it is now: with another status, or bound.
-
-        Its labels, containers and rules must be what they were. What is compiled from the spec holds on, so a pod costs
-        no compilation for every node it may be bound to.
-        """
-        self.pod = pod
 
     @property
     def workload(self) -> str:
@@ -170,14 +165,9 @@ class PodView:
         return self.info.images
 
     @property
-    def gpu(self) -> GpuRequest | None:
-        """GPU devices wanted, None for a pod without GPUs."""
-        return self.info.gpu
-
-    @property
     def scheduler_name(self) -> str:
         """spec.schedulerName."""
-        return self.info.spec.scheduler_name or "default-scheduler"
+        return self.info.scheduler_name
 
     @property
     def owner(self) -> str | None:
@@ -226,6 +216,7 @@ def _compile(spec: PodSpec) -> SpecInfo:
         images=tuple(normalized_image(c.image) for c in (*spec.init_containers, *spec.containers) if c.image),
         gpu=gpu_request(spec),
         pod_affinity=_pod_affinity(spec),
+        scheduler_name=spec.scheduler_name or "default-scheduler",
         volumes=relevant_volumes(spec.volumes) if spec.volumes else (),
     )
 
