@@ -74,6 +74,7 @@ class NodeTable:
         self.structure = 0
         """Bumped when rows are added or removed: every cache over rows is void then."""
         self.logs: dict[int, ChangeLog] = {group: ChangeLog() for group in GROUPS}
+        self._usage = self.logs[USAGE]
         self.renewed = ChangeLog()
         """Rows where a pod's status changed (:meth:`renew_pod`): no column depends on it, preemption does."""
         self.priorities: dict[int, int] = {}
@@ -286,8 +287,9 @@ class NodeTable:
         if devices is None:
             devices = self._devices_of(pod, row)
         placed = PlacedPod(pod, devices)
-        if self._fork is not None:
-            self._fork.before(node_name)
+        fork = self._fork
+        if fork is not None:
+            fork.before(node_name)
         self._node_of[uid] = node_name
         on_node = self._pods.get(node_name)
         if on_node is None:
@@ -295,11 +297,8 @@ class NodeTable:
         on_node[uid] = placed
         if row is not None:
             self._hold(row, node_name, placed, 1)
-            self._usage_changed(row)
-
-    def _usage_changed(self, row: int) -> None:
-        if self._fork is None or not self._fork.quiet:
-            self.logs[USAGE].touch(row)
+            if fork is None or not fork.quiet:
+                self._usage.touch(row)
 
     def _devices_of(self, pod: PodView, row: int | None) -> tuple[int, ...]:
         if pod.gpu is None:
@@ -312,14 +311,16 @@ class NodeTable:
     def remove_pod(self, uid: str) -> PlacedPod:
         """Stop counting a pod; KeyError if it is on no node."""
         node_name = self._node_of.pop(uid)
-        if self._fork is not None:
-            self._fork.before(node_name)
+        fork = self._fork
+        if fork is not None:
+            fork.before(node_name)
         on_node = self._pods[node_name]
         placed = on_node.pop(uid)
         row = self.index.get(node_name)
         if row is not None:
             self._hold(row, node_name, placed, -1)
-            self._usage_changed(row)
+            if fork is None or not fork.quiet:
+                self._usage.touch(row)
         elif not on_node:
             del self._pods[node_name]
         return placed
@@ -354,7 +355,7 @@ class NodeTable:
         self._pods[node_name] = pods
         if row is not None:
             if not quiet:
-                self.logs[USAGE].touch(row)
+                self._usage.touch(row)
         elif not pods:
             del self._pods[node_name]
 
