@@ -87,17 +87,21 @@ class _Waiting:
 class _Attempt:
     """A pod between being chosen a node for and being bound."""
 
+    scheduler: Scheduler
     framework: Framework
     cycle: Cycle
     queued: QueuedPod
     decision: Decision
-    queue_cycle: int
     node: str
     """The chosen one, "" for none."""
 
     @property
     def pod(self) -> PodView:
         return self.queued.pod
+
+    def bind(self, pod: PodView, node_name: str) -> None:
+        """All that a Bind plugin may do: bind ``pod`` to the node that was reserved for it."""
+        self.scheduler.send_binding(self)
 
 
 class Scheduler:
@@ -140,7 +144,7 @@ class Scheduler:
         events = {name: found for framework in self.frameworks.values() for name, found in framework.events().items()}
         self.queue = SchedulingQueue(
             first.queue_sort_key,
-            pre_enqueue=lambda pod: self.frameworks[pod.scheduler_name].pre_enqueue(pod),
+            pre_enqueue=lambda pod: self.frameworks[pod.info.scheduler_name].pre_enqueue(pod),
             events=events,
             options=QueueOptions(
                 configuration.pod_initial_backoff_seconds,
@@ -153,6 +157,7 @@ class Scheduler:
         self.held: QueuedPod | None = None
         self._kernel = kernel
         self._client = client
+        self._candidates = self.config.candidates
         self._decision_time = Sampler(self.config.decision, streams, "scheduler/decision")
         self._busy = False
         self._wakeup: Timer | None = None
@@ -306,18 +311,14 @@ class Scheduler:
         elif self.stepwise:
             self.held = queued
         else:
-            self._decide_and_go_on(queued)
+            self._decide(queued)
 
     def decide(self) -> None:
         """Make the decision about the pod that is ``held``."""
         queued, self.held = self.held, None
         if queued is None:
             raise RuntimeError("no pod is held")
-        self._decide_and_go_on(queued)
-
-    def _decide_and_go_on(self, queued: QueuedPod) -> None:
-        if not self._decide(queued):  # else the cycle goes on until the victims' deletion is answered
-            self._cycle_over()
+        self._decide(queued)
 
     def _cycle_over(self) -> None:
         self._busy = False
@@ -325,29 +326,30 @@ class Scheduler:
 
     def _still_wanted(self, pod: PodView) -> bool:
         current = self._known(pod)
-        return current is not None and current.metadata.uid == pod.uid and current.metadata.deletion_timestamp is None
+        if current is None:
+            return False
+        meta = current.metadata
+        return meta.uid == pod.uid and meta.deletion_timestamp is None
 
     def _known(self, pod: PodView) -> Pod | None:
         """What the watch last told of the pod of this name."""
         meta = pod.pod.metadata
-        return self.pods.get(meta.namespace, meta.name or "")
+        return self.pods.store.get((meta.namespace or "", meta.name or ""))
 
-    def _decide(self, queued: QueuedPod) -> bool:
-        """One scheduling cycle; True if it is not over yet because pods are being evicted."""
+    def _decide(self, queued: QueuedPod) -> None:
+        """One scheduling cycle. It is over at the end of this, or when the eviction of pods has been answered."""
         framework, cycle = self.cycle_of(queued)
-        decision = framework.schedule(queued.pod, cycle, top=self.config.candidates)
-        attempt = _Attempt(framework, cycle, queued, decision, self.queue.cycle, decision.node or "")
-        if decision.outcome is Outcome.SCHEDULED:
-            self._notify(decision)
-            self._place(attempt)
-            return False
-        tried = self._post_filter(attempt)
-        self._notify(decision)
-        return self._preempt(attempt, tried)
-
-    def _notify(self, decision: Decision) -> None:
+        decision = framework.schedule(queued.pod, cycle, top=self._candidates)
+        attempt = _Attempt(self, framework, cycle, queued, decision, decision.node or "")
+        scheduled = decision.outcome is Outcome.SCHEDULED
+        tried = _NO_NOMINATION if scheduled else self._post_filter(attempt)
         for observe in self.on_decision:
             observe(decision)
+        if scheduled:
+            self._place(attempt)
+        elif self._preempt(attempt, tried):
+            return
+        self._cycle_over()
 
     def _place(self, attempt: _Attempt) -> None:
         """Reserve the chosen node and go on to Permit and the binding cycle."""
@@ -369,8 +371,9 @@ class Scheduler:
 
     def cycle_of(self, queued: QueuedPod) -> tuple[Framework, Cycle]:
         """The framework that decides about a pod now, and a new cycle for its attempt."""
-        framework = self.frameworks[queued.pod.scheduler_name]
-        return framework, framework.new_cycle(queued.pod, now=self._kernel.now, attempt=queued.attempts)
+        pod = queued.pod
+        framework = self.frameworks[pod.info.scheduler_name]
+        return framework, framework.new_cycle(pod, now=self._kernel.now, attempt=queued.attempts)
 
     # -- preemption -----------------------------------------------------------------------------------------
 
@@ -456,11 +459,11 @@ class Scheduler:
     # -- the binding cycle ----------------------------------------------------------------------------------
 
     def _bind(self, attempt: _Attempt) -> None:
-        framework, cycle, pod = attempt.framework, attempt.cycle, attempt.pod
+        framework, cycle, pod, node = attempt.framework, attempt.cycle, attempt.queued.pod, attempt.node
         cycle.api = self._api
-        status = framework.pre_bind(cycle, pod, attempt.node)
+        status = framework.pre_bind(cycle, pod, node)
         if status is None:
-            status = framework.bind(cycle, pod, attempt.node, _BindHandle(self, attempt))
+            status = framework.bind(cycle, pod, node, attempt)
         if status is None:
             return
         if status.code is Code.WAIT:
@@ -479,7 +482,7 @@ class Scheduler:
 
     def send_binding(self, attempt: _Attempt) -> None:
         """Ask the api-server to bind; the answer ends the binding cycle."""
-        pod, node, devices = attempt.pod, attempt.node, attempt.cycle.devices
+        pod, node, devices = attempt.queued.pod, attempt.node, attempt.cycle.devices
         annotations = {GPU_INDEX_ANNOTATION: format_indices(devices)} if devices else {}
 
         def answered(result: object, error: ApiError | None) -> None:
@@ -517,7 +520,7 @@ class Scheduler:
             return
         if current is not pod.pod:
             attempt.queued.pod = PodView(current)
-        self.queue.requeue(attempt.queued, self._kernel.now, plugins=plugins, cycle=attempt.queue_cycle)
+        self.queue.requeue(attempt.queued, self._kernel.now, plugins=plugins)
         self.nominator.add(attempt.pod, nominated)
         reason = "SchedulerError" if attempt.decision.outcome is Outcome.ERROR else "Unschedulable"
         self._report_unschedulable(current, reason, message, nominated)
@@ -553,20 +556,6 @@ class _PluginApi:
     def update(self, obj: KubeObject, then: Callable[[KubeObject | None, str | None], object]) -> None:
         """Replace an object, all but its status."""
         self._client.update(obj, lambda result, error: then(result, None if error is None else str(error)))
-
-
-class _BindHandle:
-    """What Bind plugins may do."""
-
-    __slots__ = ("_attempt", "_scheduler")
-
-    def __init__(self, scheduler: Scheduler, attempt: _Attempt) -> None:
-        self._scheduler = scheduler
-        self._attempt = attempt
-
-    def bind(self, pod: PodView, node_name: str) -> None:
-        """Bind ``pod`` to the node that was reserved for it."""
-        self._scheduler.send_binding(self._attempt)
 
 
 def _changed(old: Pod, new: Pod) -> bool:

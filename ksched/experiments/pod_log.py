@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -37,10 +38,8 @@ class PodLog:
         self._names: list[str] = []
         self._workload: list[str] = []
         self._index = array("q")
-        self._incarnation = array("q")
         self._t_create = array("q")
-        self._spec = array("i")
-        self._specs: dict[SpecInfo, int] = {}
+        self._infos: list[SpecInfo] = []
         self._t_scheduled = array("q")
         self._t_running = array("q")
         self._t_finished = array("q")
@@ -51,7 +50,6 @@ class PodLog:
         self._attempts = array("q")
         self._room = 0
         self._row: dict[str, int] = {}
-        self._incarnations: dict[tuple[str, int], int] = {}
         self.pending = 0
         """Pods that exist and have no node."""
         self.running = 0
@@ -61,7 +59,7 @@ class PodLog:
         self.endless: set[str] = set()
         """Workloads whose pods run until they are deleted, and nobody will."""
         self._running_endless = 0
-        self.on_moved: Callable[[], object] = _nothing
+        self.on_moved: Callable[[], object] | None = None
         """Called after a pod got a node, ended or was deleted."""
 
     def __len__(self) -> int:
@@ -75,10 +73,7 @@ class PodLog:
     def added(self, pod: Pod, t_us: int) -> SpecInfo:
         """A pod was created; returns what its spec says."""
         view = PodView(pod)
-        info = view.info
-        key = (view.workload, view.index)
-        incarnation = self._incarnations.get(key, 0)
-        self._incarnations[key] = incarnation + 1
+        info, spec = view.info, pod.spec
         row = len(self._names)
         if row == self._room:
             self._make_room()
@@ -86,13 +81,12 @@ class PodLog:
         self._names.append(view.key)
         self._workload.append(view.workload)
         self._index.append(view.index)
-        self._incarnation.append(incarnation)
         self._t_create.append(t_us)
-        self._spec.append(self._specs.setdefault(info, len(self._specs)))
-        if info.spec.scheduling_gates:
+        self._infos.append(info)
+        if spec.scheduling_gates:
             self._outcome[row] = "gated"
         self.pending += 1
-        if info.spec.node_name:
+        if spec.node_name:
             self.changed(pod, t_us)
         return info
 
@@ -107,7 +101,8 @@ class PodLog:
 
     def changed(self, pod: Pod, t_us: int) -> None:
         """A pod was bound, or its status moved on."""
-        row = self._row.get(pod.metadata.uid or "")
+        meta = pod.metadata
+        row = self._row.get(meta.uid or "")
         if row is None:
             return
         node = pod.spec.node_name
@@ -119,8 +114,10 @@ class PodLog:
             self.pending -= 1
             self.running += 1
             self.scheduled += 1
-            self._running_endless += self._is_endless(row)
-            self.on_moved()
+            if self.endless:
+                self._running_endless += self._is_endless(row)
+            if self.on_moved is not None:
+                self.on_moved()
         phase = pod.status.phase
         if phase == "Running" and self._t_running[row] == NEVER:
             self._t_running[row] = t_us
@@ -128,10 +125,10 @@ class PodLog:
             self._t_finished[row] = t_us
             self._left(row)
             # A pod that was told to stop ends as Failed too; that is no failure.
-            if phase == "Failed" and not pod.metadata.deletion_timestamp:
+            if phase == "Failed" and not meta.deletion_timestamp:
                 self._outcome[row] = "failed"
                 self._reason[row] = pod.status.reason
-        if pod.metadata.deletion_timestamp and _is_preempted(pod):
+        if meta.deletion_timestamp and _is_preempted(pod):
             self._outcome[row] = "preempted"
 
     def deleted(self, pod: Pod, t_us: int) -> None:
@@ -149,10 +146,11 @@ class PodLog:
         else:
             self.running -= 1
             self._running_endless -= self._is_endless(row)
-        self.on_moved()
+        if self.on_moved is not None:
+            self.on_moved()
 
     def _is_endless(self, row: int) -> bool:
-        return bool(self.endless) and self._workload[row] in self.endless
+        return self._workload[row] in self.endless
 
     def attempted(self, pod: PodView, attempt: int, reason: str | None) -> None:
         """The scheduler tried to place a pod; ``reason`` says why it could not."""
@@ -170,12 +168,13 @@ class PodLog:
         finished, deleted = times(self._t_finished[:n]), times(self._t_deleted[:n])
         alive = pc.and_(pc.is_null(finished), pc.is_null(deleted))
         i32 = pa.int32()
+        specs = _Specs(self._infos)
         return pa.table(
             {
                 "pod": pa.array(self._names, pa.string()),
                 "workload": pa.array(self._workload, pa.string()),
                 "index": integers(self._index, i32),
-                "incarnation": integers(self._incarnation, i32),
+                "incarnation": pa.array(_occurrences(zip(self._workload, self._index, strict=True)), i32),
                 "t_create_us": integers(self._t_create),
                 "t_scheduled_us": times(self._t_scheduled[:n]),
                 "t_running_us": times(self._t_running[:n]),
@@ -185,21 +184,41 @@ class PodLog:
                 "outcome": self._outcome.to_arrow()[:n],
                 "reason": pa.array(self._reason[:n], pa.string()),
                 "attempts": integers(self._attempts[:n], i32),
-                "cpu_milli": self._requested(lambda info: info.requests.get(CPU, 0)),
-                "memory_b": self._requested(lambda info: info.requests.get(MEMORY, 0)),
-                "gpu_milli": self._requested(lambda info: info.gpu.total_milli if info.gpu else 0),
-                "gpu_count": self._requested(lambda info: info.gpu.count if info.gpu else 0).cast(i32),
-                "priority": self._requested(lambda info: info.priority).cast(i32),
+                "cpu_milli": specs.column(lambda info: info.requests.get(CPU, 0)),
+                "memory_b": specs.column(lambda info: info.requests.get(MEMORY, 0)),
+                "gpu_milli": specs.column(lambda info: info.gpu.total_milli if info.gpu else 0),
+                "gpu_count": specs.column(lambda info: info.gpu.count if info.gpu else 0).cast(i32),
+                "priority": specs.column(lambda info: info.priority).cast(i32),
                 "censored": alive if can_end else pa.array(np.zeros(n, dtype=np.bool_)),
             }
         )
 
-    def _requested(self, read: Callable[[SpecInfo], int]) -> pa.Array:
-        return pa.array(map(read, self._specs), pa.int64()).take(pa.array(self._spec, pa.int32()))
+
+class _Specs:
+    """What the specs of many pods say: thousands share a few, which are read once each."""
+
+    def __init__(self, infos: Sequence[SpecInfo]) -> None:
+        self._distinct = {info: number for number, info in enumerate(dict.fromkeys(infos))}
+        self._numbers = np.fromiter(map(self._distinct.__getitem__, infos), dtype=np.intp, count=len(infos))
+
+    def read(self, read: Callable[[SpecInfo], int | tuple[int, ...]]) -> npt.NDArray[np.int64]:
+        """int64[pods] or int64[pods, k]: ``read`` of every pod's spec."""
+        return np.array([read(info) for info in self._distinct], dtype=np.int64)[self._numbers]
+
+    def column(self, read: Callable[[SpecInfo], int]) -> pa.Array:
+        """The same as a column."""
+        return pa.array(self.read(read))
 
 
-def _nothing() -> None:
-    return
+def _occurrences(values: Iterable[Hashable]) -> list[int]:
+    """For each value how often it came before."""
+    seen: dict[Hashable, int] = {}
+    before = []
+    for value in values:
+        count = seen.get(value, 0)
+        seen[value] = count + 1
+        before.append(count)
+    return before
 
 
 def _is_preempted(pod: Pod) -> bool:
@@ -229,7 +248,7 @@ class NodeLog:
         """The table ``nodes``; what is requested at the end comes from the scheduler's ``table``."""
         nodes = [node for node, _ in self._rows]
         devices = [node_devices(node) for node in nodes]
-        final = [self._final(row, node.name, table) for row, node in enumerate(nodes)]
+        final = self._final(table)
 
         def column(values: list[int], kind: pa.DataType | None = None) -> pa.Array:
             return pa.array(values, kind or pa.int64())
@@ -245,25 +264,31 @@ class NodeLog:
                 "gpu_count": column([d.count for d in devices], pa.int32()),
                 "gpu_model": pa.array([d.model for d in devices], pa.string()),
                 "zone": pa.array([node.metadata.labels.get(ZONE_LABEL, "") for node in nodes], pa.string()),
-                "final_cpu_milli": column([f[0] for f in final]),
-                "final_memory_b": column([f[1] for f in final]),
-                "final_pods": column([f[2] for f in final]),
-                "final_gpu_milli": column([f[3] for f in final]),
+                "final_cpu_milli": pa.array(final[:, 0]),
+                "final_memory_b": pa.array(final[:, 1]),
+                "final_pods": pa.array(final[:, 2]),
+                "final_gpu_milli": pa.array(final[:, 3]),
             }
         )
 
-    def _final(self, row: int, name: str, table: NodeTable) -> tuple[int, int, int, int]:
-        """Requested cpu, memory, pods and milli-GPU at the end; zero for a node that left."""
-        if row in self._removed or name not in table.index:
-            return (0, 0, 0, 0)
-        cpu = memory = pods = gpu_milli = 0
-        for placed in table.pods_on(name):
-            info = placed.pod.info
-            cpu += info.requests.get(CPU, 0)
-            memory += info.requests.get(MEMORY, 0)
-            pods += 1
-            gpu_milli += info.gpu.total_milli if info.gpu else 0
-        return cpu, memory, pods, gpu_milli
+    def _final(self, table: NodeTable) -> npt.NDArray[np.int64]:
+        """Requested cpu, memory, pods and milli-GPU at the end, int64[nodes, 4]; zero for a node that left."""
+        rows: list[int] = []
+        infos: list[SpecInfo] = []
+        for name, row in self._row.items():
+            if name in table.index:
+                on_node = [placed.pod.info for placed in table.pods_on(name)]
+                rows += [row] * len(on_node)
+                infos += on_node
+        final = np.zeros((len(self._rows), 4), dtype=np.int64)
+        if infos:
+            np.add.at(final, rows, _Specs(infos).read(_held))
+        return final
+
+
+def _held(info: SpecInfo) -> tuple[int, int, int, int]:
+    """What a pod counts for on its node: cpu, memory, pods and milli-GPU."""
+    return (info.requests.get(CPU, 0), info.requests.get(MEMORY, 0), 1, info.gpu.total_milli if info.gpu else 0)
 
 
 def _allocatable(node: Node, resource: str) -> int:

@@ -7,11 +7,9 @@ latencies clients have, and costs the simulated cluster nothing.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from ksched.cluster.apiserver.cacher import ADDED, DELETED, MODIFIED, WatchEvent
@@ -37,10 +35,10 @@ class SampleLog:
     def __init__(self) -> None:
         self._counts = {name: array("q") for name in _COUNTS}
         self._states: list[ClusterState] = []
-        self._arrived: list[npt.NDArray[np.float64]] = []
+        self._arrived: list[Sequence[float]] = []
 
-    def append(self, counts: Mapping[str, int], arrived: npt.NDArray[np.float64], state: ClusterState) -> None:
-        """One sample; ``arrived`` float64[3] is demand so far over capacity."""
+    def append(self, counts: Mapping[str, int], arrived: Sequence[float], state: ClusterState) -> None:
+        """One sample; ``arrived`` is demand so far over capacity, of each of RESOURCES."""
         for name in _COUNTS:
             self._counts[name].append(counts[name])
         self._arrived.append(arrived)
@@ -51,7 +49,7 @@ class SampleLog:
         columns = {"seq": pa.array(range(len(self._states)), pa.int64())}
         columns |= {name: integers(column) for name, column in self._counts.items()}
         for i, resource in enumerate(RESOURCES):
-            columns[f"arrived_{resource}"] = pa.array([float(a[i]) for a in self._arrived], pa.float64())
+            columns[f"arrived_{resource}"] = pa.array([a[i] for a in self._arrived], pa.float64())
         for measure in ClusterState._fields:
             for i, resource in enumerate(RESOURCES):
                 values = [getattr(state, measure)[i] for state in self._states]
@@ -80,6 +78,7 @@ class Recorder:
         self.decisions = DecisionLog()
         self.events = EventLog()
         self.samples = SampleLog()
+        # What arrived so far.
         self._cpu = self._memory = self._gpu_milli = 0
         self._words: dict[tuple[int, tuple[Rejection, ...], tuple[str, ...]], tuple[str, str]] = {}
         self._last_sample = (-1, 0, 0)
@@ -91,26 +90,23 @@ class Recorder:
         api.watch(Node, Selection("Node"), _BIRTH, self._node_changed)
 
     @property
-    def demand(self) -> npt.NDArray[np.int64]:
-        """What arrived so far: millicores, bytes, milli-GPU."""
-        return np.array([self._cpu, self._memory, self._gpu_milli], dtype=np.int64)
-
-    @property
     def now_us(self) -> int:
         """Virtual time in microseconds."""
         return self._kernel.now // 1000
 
     def _pod_changed(self, event: WatchEvent) -> None:
+        kind, pod = event.type, event.object
         t_us = self._kernel.now // 1000
-        if event.type == MODIFIED:
-            self.pods.changed(event.object, t_us)
-        elif event.type == ADDED:
-            info = self.pods.added(event.object, t_us)
-            self._cpu += info.requests.get(CPU, 0)
-            self._memory += info.requests.get(MEMORY, 0)
+        if kind == MODIFIED:
+            self.pods.changed(pod, t_us)
+        elif kind == ADDED:
+            info = self.pods.added(pod, t_us)
+            requests = info.requests
+            self._cpu += requests.get(CPU, 0)
+            self._memory += requests.get(MEMORY, 0)
             self._gpu_milli += info.gpu.total_milli if info.gpu else 0
-        elif event.type == DELETED:
-            self.pods.deleted(event.object, t_us)
+        elif kind == DELETED:
+            self.pods.deleted(pod, t_us)
 
     def _node_changed(self, event: WatchEvent) -> None:
         t_us = self._kernel.now // 1000
@@ -144,7 +140,8 @@ class Recorder:
         """Measure the cluster now."""
         self._last_sample = (self.now_us, len(self.decisions), self.pods.running)
         capacity = self._sampler.capacity()
-        arrived = np.divide(self.demand, capacity, out=np.zeros(len(RESOURCES)), where=capacity > 0)
+        demand = (self._cpu, self._memory, self._gpu_milli)
+        arrived = [float(had) / float(of) if of else 0.0 for had, of in zip(demand, capacity, strict=True)]
         counts = {
             "t_us": self.now_us,
             "arrived_pods": len(self.pods),

@@ -39,8 +39,9 @@ class BindingCycle:
     def reserve(self, cycle: Cycle, pod: PodView, node_name: str) -> Status | None:
         """Run Reserve; on a failure all plugins are told to undo it, as upstream does, and the failure is returned."""
         for plugin in self._at["reserve"]:
-            status = self._run(plugin, "reserve", cycle, pod, node_name)
-            if status is not None:
+            cycle.plugin = plugin.name
+            said = guarded(plugin, "reserve", cycle, pod, node_name)
+            if said is not None and (status := failure(plugin, "reserve", said)) is not None:
                 self.unreserve(cycle, pod, node_name)
                 return status
         return None
@@ -59,7 +60,9 @@ class BindingCycle:
         """
         waiting: Status | None = None
         for plugin in self._at["permit"]:
-            status = self._run(plugin, "permit", cycle, pod, node_name)
+            cycle.plugin = plugin.name
+            said = guarded(plugin, "permit", cycle, pod, node_name)
+            status = None if said is None else failure(plugin, "permit", said)
             if status is None:
                 continue
             if status.code is not Code.WAIT:
@@ -76,8 +79,9 @@ class BindingCycle:
         """
         plugins = self._at["preBind"]
         for plugin in plugins[cycle.pre_bound :]:
-            status = self._run(plugin, "pre_bind", cycle, pod, node_name)
-            if status is not None:
+            cycle.plugin = plugin.name
+            said = guarded(plugin, "pre_bind", cycle, pod, node_name)
+            if said is not None and (status := failure(plugin, "pre_bind", said)) is not None:
                 return status
             cycle.pre_bound += 1
         return None
@@ -94,7 +98,8 @@ class BindingCycle:
             return None
         for plugin in self._at["bind"]:
             cycle.plugin = plugin.name
-            status = failure(plugin, "bind", guarded(plugin, "bind", cycle, pod, node_name, handle))
+            said = guarded(plugin, "bind", cycle, pod, node_name, handle)
+            status = None if said is None else failure(plugin, "bind", said)
             if status is None or status.code is not Code.SKIP:
                 return status
         return Status.error("no bind plugin took the pod")
@@ -104,11 +109,6 @@ class BindingCycle:
         for plugin in self._at["postBind"]:
             cycle.plugin = plugin.name
             guarded(plugin, "post_bind", cycle, pod, node_name)
-
-    def _run(self, plugin: Any, method: str, cycle: Cycle, pod: PodView, node_name: str) -> Status | None:
-        cycle.plugin = plugin.name
-        status = guarded(plugin, method, cycle, pod, node_name)
-        return None if status is None else failure(plugin, method, status)
 
 
 def failure(plugin: Any, method: str, status: Any) -> Status | None:

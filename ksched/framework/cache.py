@@ -52,7 +52,7 @@ class SchedulerCache:
         assumed = self._assumed.pop(uid, None)
         counted_on = self.table.node_of(uid)
         if counted_on == node_name:
-            if assumed is None or assumed.labels != pod.metadata.labels:
+            if assumed is None or _counts_differently(assumed, pod):
                 self.update_pod(pod)
             else:
                 # What is counted stays. The pod itself is replaced: preemption reads it, and the old one can go.
@@ -78,6 +78,12 @@ class SchedulerCache:
         self._assumed.pop(uid, None)
         if self.table.node_of(uid) is not None:
             self.table.remove_pod(uid)
+
+
+def _counts_differently(assumed: PodView, pod: Pod) -> bool:
+    """Whether a pod was given other labels, or is being deleted, since it was assumed: it is counted by both."""
+    before, now = assumed.pod.metadata, pod.metadata
+    return before.labels != now.labels or (before.deletion_timestamp is None) != (now.deletion_timestamp is None)
 
 
 def _uid(pod: Pod) -> str:

@@ -189,6 +189,7 @@ class NodeLocalPod(PodView):
 
     def __init__(self, pod: PodView, plugin: str, labels: Mapping[str, str]) -> None:
         self.info = pod.info
+        self.gpu = pod.gpu
         self.plugin = plugin
         self._labels = labels
         self._namespace = pod.namespace

@@ -21,13 +21,11 @@ def source_digest(module: str, file: Path) -> str:
 
     The project is the top-level package, or the folder of a module that is in no package.
     """
-    own = file.read_bytes()
     root, top = _project(module, file)
-    digest = hashlib.sha256(own)
-    for path in sorted(_reachable(file, root, top) - {file}):
-        digest.update(
-            f"\n{path.relative_to(root).as_posix()}\0{hashlib.sha256(path.read_bytes()).hexdigest()}".encode()
-        )
+    sources = _reachable(file, root, top)
+    digest = hashlib.sha256(sources.pop(file))
+    for path, source in sorted(sources.items()):
+        digest.update(f"\n{path.relative_to(root).as_posix()}\0{hashlib.sha256(source).hexdigest()}".encode())
     return digest.hexdigest()
 
 
@@ -41,20 +39,24 @@ def _project(module: str, file: Path) -> tuple[Path, str | None]:
     return folder.parents[len(parts) - 2], parts[0]
 
 
-def _reachable(file: Path, root: Path, top: str | None) -> set[Path]:
-    found, waiting = {file}, [file]
+def _reachable(file: Path, root: Path, top: str | None) -> dict[Path, bytes]:
+    """The files and what is in them."""
+    found: dict[Path, bytes] = {}
+    looked_for, waiting = {file}, [file]
     while waiting:
         path = waiting.pop()
+        found[path] = source = path.read_bytes()
         if path.suffix != ".py":
             continue
         package = path.relative_to(root).parts[:-1]
-        for name in _names(_imports(path.read_bytes()), package):
+        for name in _names(_imports(source), package):
             if top is not None and name[0] != top:
                 continue
-            for other in _files(root, name):
-                if other not in found:
-                    found.add(other)
-                    waiting.append(other)
+            for other in _places(root, name):
+                if other not in looked_for:
+                    looked_for.add(other)
+                    if other.is_file():
+                        waiting.append(other)
     return found
 
 
@@ -69,13 +71,11 @@ def _names(imports: tuple[Import, ...], package: tuple[str, ...]) -> Iterator[tu
             yield (*start, name)
 
 
-def _files(root: Path, name: tuple[str, ...]) -> Iterator[Path]:
-    """The files that importing ``name`` runs: the packages on the way and the module itself, as far as they exist."""
-    for length in range(1, len(name) + 1):
-        place = root.joinpath(*name[:length])
-        for path in (place / "__init__.py", place.with_name(f"{place.name}.py")):
-            if path.is_file():
-                yield path
+@lru_cache(maxsize=1 << 12)
+def _places(root: Path, name: tuple[str, ...]) -> tuple[Path, ...]:
+    """The files that importing ``name`` runs, as far as they exist: the packages on the way and the module itself."""
+    folders = [root.joinpath(*name[:length]) for length in range(1, len(name) + 1)]
+    return tuple(path for place in folders for path in (place / "__init__.py", place.with_name(f"{place.name}.py")))
 
 
 @lru_cache(maxsize=1024)

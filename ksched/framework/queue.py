@@ -7,10 +7,10 @@ argument, in ns; :meth:`next_wakeup` says when something would move by time alon
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from heapq import heappop, heappush
 from operator import itemgetter
 from typing import Any
 
@@ -38,26 +38,32 @@ class Place(Enum):
     """Popped: an attempt to place it is under way."""
 
 
-_Order = tuple[Any, int]
-"""(key, sequence number) of a pod in a heap: no two are equal."""
+_Entry = tuple[Any, int, "QueuedPod"]
+"""(key, sequence number, pod) in a heap: no two sequence numbers are equal."""
+
+
+_NO_PLUGINS: frozenset[str] = frozenset()
 
 
 class QueuedPod:
     """A pod in the queue: ``attempts`` made so far, ``queued_at`` of the last time it was added (ns).
 
-    ``plugins`` rejected it last time. ``place``, ``order`` and ``changed`` are the queue's own.
+    ``plugins`` rejected it last time. ``place``, ``entry``, ``cycle`` and ``changed`` are the queue's own.
     """
 
-    __slots__ = ("attempts", "changed", "first_seen", "order", "place", "plugins", "pod", "queued_at")
+    __slots__ = ("attempts", "changed", "cycle", "entry", "first_seen", "place", "plugins", "pod", "queued_at")
 
     def __init__(self, pod: PodView, now: int) -> None:
         self.pod = pod
         self.queued_at = now
         self.first_seen = now
         self.attempts = 0
-        self.plugins: frozenset[str] = frozenset()
+        self.plugins: frozenset[str] = _NO_PLUGINS
         self.place: Place | None = None
-        self.order: _Order | None = None
+        self.entry: _Entry | None = None
+        """Where it waits in a heap."""
+        self.cycle = 0
+        """How many pods had been popped when it was."""
         self.changed = False
         """Whether it changed since it was popped in a way that may help it."""
 
@@ -84,43 +90,46 @@ class _Heap:
     def __init__(self, place: Place) -> None:
         self.place = place
         self.size = 0
-        self._entries: list[tuple[_Order, QueuedPod]] = []
+        self._entries: list[_Entry] = []
         self._sequence = 0
 
     def push(self, key: Any, queued: QueuedPod) -> None:
-        self._sequence += 1
+        self._sequence = sequence = self._sequence + 1
         queued.place = self.place
-        queued.order = order = (key, self._sequence)
+        queued.entry = entry = (key, sequence, queued)
         self.size += 1
-        heapq.heappush(self._entries, (order, queued))
+        heappush(self._entries, entry)
 
     def pop(self) -> QueuedPod:
-        order, queued = heapq.heappop(self._entries)
-        while queued.order is not order:
-            order, queued = heapq.heappop(self._entries)
-        self.remove(queued)
+        entry = heappop(self._entries)
+        while entry[2].entry is not entry:
+            entry = heappop(self._entries)
+        self.remove(queued := entry[2])
         return queued
 
     def first_key(self) -> Any:
         entries = self._entries
-        while entries[0][1].order is not entries[0][0]:
-            heapq.heappop(entries)
-        return entries[0][0][0]
+        while entries[0][2].entry is not entries[0]:
+            heappop(entries)
+        return entries[0][0]
 
     def remove(self, queued: QueuedPod) -> None:
-        queued.place = queued.order = None
+        queued.place = queued.entry = None
         self.size -= 1
         if not self.size:
             self._entries.clear()
 
     def resort(self, queued: QueuedPod, key: Any) -> None:
-        assert queued.order is not None
-        if queued.order[0] != key:
+        assert queued.entry is not None
+        if queued.entry[0] != key:
             self.size -= 1
             self.push(key, queued)
 
     def pods(self) -> list[QueuedPod]:
-        return [queued for order, queued in sorted(self._entries, key=itemgetter(0)) if queued.order is order]
+        return [entry[2] for entry in sorted(self._entries, key=_ORDER) if entry[2].entry is entry]
+
+
+_ORDER = itemgetter(0, 1)
 
 
 class SchedulingQueue:
@@ -162,7 +171,7 @@ class SchedulingQueue:
         uid = pod.uid
         if uid in self._pods:
             self.delete(uid)
-        queued = self._pods[uid] = QueuedPod(pod, now)
+        self._pods[uid] = queued = QueuedPod(pod, now)
         self._activate(queued)
 
     def pop(self) -> QueuedPod | None:
@@ -173,7 +182,7 @@ class SchedulingQueue:
         queued.attempts += 1
         queued.changed = False
         queued.place = Place.IN_FLIGHT
-        self._cycle += 1
+        self._cycle = queued.cycle = self._cycle + 1
         return queued
 
     def done(self, uid: str) -> None:
@@ -182,12 +191,11 @@ class SchedulingQueue:
         if queued is not None and queued.place is Place.IN_FLIGHT:
             del self._pods[uid]
 
-    def requeue(self, queued: QueuedPod, now: int, *, plugins: frozenset[str], cycle: int | None = None) -> None:
+    def requeue(self, queued: QueuedPod, now: int, *, plugins: frozenset[str]) -> None:
         """A popped pod could not be placed (upstream: AddUnschedulableIfNotPresent).
 
         ``plugins`` rejected it; none means an error, which is retried after back-off without waiting for an event. So
-        is a pod during whose attempt (begun at queue ``cycle``) it changed, or an event arrived that may have come too
-        late for it.
+        is a pod during whose attempt it changed, or an event arrived that may have come too late for it.
         """
         uid = queued.pod.uid
         known = self._pods.get(uid)
@@ -197,16 +205,10 @@ class SchedulingQueue:
         self._pods[uid] = queued
         queued.queued_at = now
         queued.plugins = plugins
-        attempt_cycle = self._cycle if cycle is None else cycle
-        if self._move_cycle >= attempt_cycle or changed or not plugins:
+        if self._move_cycle >= queued.cycle or changed or not plugins:
             self._backoff.push(self._backoff_ends(queued), queued)
         else:
             self._parked.put(queued)
-
-    @property
-    def cycle(self) -> int:
-        """Number of pods popped so far."""
-        return self._cycle
 
     def update(self, pod: PodView, now: int, *, may_help: bool) -> None:
         """A pending pod changed; a parked one is retried if that ``may_help`` (its spec, labels or gates changed)."""

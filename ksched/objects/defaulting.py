@@ -270,12 +270,20 @@ def _csi_driver(driver: CSIDriver) -> CSIDriver:
 # --- nodes, namespaces, services ------------------------------------------------------------------------------------
 
 
+_node_statuses: IdentityCache[NodeStatus, NodeStatus] = IdentityCache(1024)
+
+
 def _node(node: Node) -> Node:
-    status = node.status
+    # Nodes of one kind share their status, until somebody reports on them.
+    known = _node_statuses.get(node.status)
+    return _with(node, status=_node_statuses.put(node.status, _node_status(node.status)) if known is None else known)
+
+
+def _node_status(status: NodeStatus) -> NodeStatus:
     capacity, allocatable = _rounded(status.capacity), _rounded(status.allocatable)
     if not allocatable and capacity and not _explicitly_empty(status):
         allocatable = capacity
-    return _with(node, status=_with(status, capacity=capacity, allocatable=allocatable))
+    return _with(status, capacity=capacity, allocatable=allocatable)
 
 
 def _explicitly_empty(status: NodeStatus) -> bool:

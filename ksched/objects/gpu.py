@@ -64,6 +64,8 @@ def allowed_models(spec: PodSpec) -> tuple[str, ...]:
 
 
 _INDEX: Final = re.compile(r"[0-9]{1,4}", re.ASCII)
+_MEBIBYTES: Final = re.compile(r"[0-9]{1,12}", re.ASCII)
+_BYTES: Final = re.compile(r"([0-9]{1,15})(Ki|Mi|Gi|Ti|KiB|MiB|GiB|TiB)?", re.ASCII)
 
 
 def gpu_request(spec: PodSpec) -> GpuRequest | None:
@@ -111,10 +113,9 @@ def node_devices(node: Node) -> NodeDevices:
 def _memory(labels: dict[str, str]) -> int:
     """Bytes per device: NVIDIA's feature discovery labels it in MiB, Alibaba's in suffixed or plain bytes."""
     mebibytes = labels.get("nvidia.com/gpu.memory", "")
-    if re.fullmatch(r"[0-9]{1,12}", mebibytes, re.ASCII):
+    if _MEBIBYTES.fullmatch(mebibytes):
         return int(mebibytes) * 1024 * 1024
-    text = labels.get("alibabacloud.com/gpu-card-memory", "")
-    shape = re.fullmatch(r"([0-9]{1,15})(Ki|Mi|Gi|Ti|KiB|MiB|GiB|TiB)?", text, re.ASCII)
+    shape = _BYTES.fullmatch(labels.get("alibabacloud.com/gpu-card-memory", ""))
     if shape is None:
         return 0
     factor: int = 1024 ** " KMGT".index((shape[2] or " ")[0])

@@ -232,6 +232,7 @@ def _divide_away(dividend: int, divisor: int) -> int:
     return -(-dividend // divisor) if dividend >= 0 else dividend // divisor
 
 
+@functools.lru_cache(maxsize=16384)
 def _scaled(nano: int, unit: int) -> int:
     return max(-INT64_MAX - 1, min(INT64_MAX, _divide_away(nano, unit)))
 

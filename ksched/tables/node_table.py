@@ -74,6 +74,7 @@ class NodeTable:
         self.structure = 0
         """Bumped when rows are added or removed: every cache over rows is void then."""
         self.logs: dict[int, ChangeLog] = {group: ChangeLog() for group in GROUPS}
+        self._usage = self.logs[USAGE]
         self.renewed = ChangeLog()
         """Rows where a pod's status changed (:meth:`renew_pod`): no column depends on it, preemption does."""
         self.priorities: dict[int, int] = {}
@@ -175,7 +176,7 @@ class NodeTable:
         self._write_row(row, node)
         self.images.add(row, node)
         for uid, placed in self._pods.get(name, {}).items():
-            self._hold(row, self._with_devices(row, uid, placed), 1)
+            self._hold(row, name, self._with_devices(row, uid, placed), 1)
         self._structure_changed()
         return row
 
@@ -207,7 +208,7 @@ class NodeTable:
         self.counts.nodes_changed()
         row = self.index[name]
         for placed in self._pods.get(name, {}).values():
-            self._hold(row, placed, -1)
+            self._hold(row, name, placed, -1)
         del self.index[name]
         if not self._pods.get(name):
             self._pods.pop(name, None)
@@ -286,20 +287,18 @@ class NodeTable:
         if devices is None:
             devices = self._devices_of(pod, row)
         placed = PlacedPod(pod, devices)
-        if self._fork is not None:
-            self._fork.before(node_name)
+        fork = self._fork
+        if fork is not None:
+            fork.before(node_name)
         self._node_of[uid] = node_name
         on_node = self._pods.get(node_name)
         if on_node is None:
             on_node = self._pods[node_name] = {}
         on_node[uid] = placed
         if row is not None:
-            self._hold(row, placed, 1)
-            self._usage_changed(row)
-
-    def _usage_changed(self, row: int) -> None:
-        if self._fork is None or not self._fork.quiet:
-            self.logs[USAGE].touch(row)
+            self._hold(row, node_name, placed, 1)
+            if fork is None or not fork.quiet:
+                self._usage.touch(row)
 
     def _devices_of(self, pod: PodView, row: int | None) -> tuple[int, ...]:
         if pod.gpu is None:
@@ -312,24 +311,28 @@ class NodeTable:
     def remove_pod(self, uid: str) -> PlacedPod:
         """Stop counting a pod; KeyError if it is on no node."""
         node_name = self._node_of.pop(uid)
-        if self._fork is not None:
-            self._fork.before(node_name)
+        fork = self._fork
+        if fork is not None:
+            fork.before(node_name)
         on_node = self._pods[node_name]
         placed = on_node.pop(uid)
         row = self.index.get(node_name)
         if row is not None:
-            self._hold(row, placed, -1)
-            self._usage_changed(row)
+            self._hold(row, node_name, placed, -1)
+            if fork is None or not fork.quiet:
+                self._usage.touch(row)
         elif not on_node:
             del self._pods[node_name]
         return placed
 
     def renew_pod(self, uid: str, pod: Pod) -> None:
-        """The pod says of itself something new (its status) that changes nothing it holds; KeyError if on no node."""
+        """The pod says of itself something new (its status, its node) that changes nothing it holds or is counted by.
+
+        Its view is of ``pod`` from now on. What was compiled from the spec stays, so that a pod costs no compilation
+        for every node it may be bound to. KeyError if it is on no node.
+        """
         node_name = self._node_of[uid]
-        on_node = self._pods[node_name]
-        placed = on_node[uid]
-        on_node[uid] = PlacedPod(placed.pod.renewed(pod), placed.devices)
+        self._pods[node_name][uid].pod.pod = pod
         row = self.index.get(node_name)
         if row is not None:
             self.renewed.touch(row)
@@ -343,23 +346,25 @@ class NodeTable:
                 if self._node_of.get(uid) == node_name:  # else it is back on another node already
                     del self._node_of[uid]
                 if row is not None:
-                    self._hold(row, placed, -1)
+                    self._hold(row, node_name, placed, -1)
         for uid, placed in pods.items():
             if now.get(uid) is not placed:
                 self._node_of[uid] = node_name
                 if row is not None:
-                    self._hold(row, placed, 1)
+                    self._hold(row, node_name, placed, 1)
         self._pods[node_name] = pods
         if row is not None:
             if not quiet:
-                self.logs[USAGE].touch(row)
+                self._usage.touch(row)
         elif not pods:
             del self._pods[node_name]
 
-    def _hold(self, row: int, placed: PlacedPod, sign: int) -> None:
-        pod = placed.pod
+    def _hold(self, row: int, node_name: str, placed: PlacedPod, sign: int) -> None:
+        pod, devices = placed
         info = pod.info
-        held = self.held_by(pod)
+        held = self._held_by.get(info)
+        if held is None:
+            held = self.held_by(pod)
         column = self._held[: len(held), row]
         if sign > 0:
             column += held
@@ -371,8 +376,9 @@ class NodeTable:
         if info.volumes:
             self.volumes.hold(row, pod.volume_uses, sign)
         if info.gpu is not None:
-            self.devices.hold(row, info.gpu, placed.devices, sign)
-        self.counts.hold(row, self.nodes[row].metadata.name or "", pod, sign)
+            self.devices.hold(row, info.gpu, devices, sign)
+        if info.pod_affinity or self.counts.counting:
+            self.counts.hold(row, node_name, pod, sign)
 
     def node_of(self, uid: str) -> str | None:
         """Name of the node a pod is counted on, None if on none."""

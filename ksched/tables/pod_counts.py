@@ -217,6 +217,8 @@ class PodCounts:
         """Columns that hold arrays, least recently used first."""
         self._classes: dict[tuple[str, LabelKey, bool], PodClass] | None = None
         """None until a selector is first asked for: clusters without inter-pod rules pay nothing."""
+        self.counting = False
+        """Whether a selector was ever asked for: until then :meth:`hold` need not be told of pods without terms."""
         self._by_label: dict[tuple[str, str], dict[PodClass, None]] = {}
         self._selectors: dict[PodSelector, SelectorColumn] = {}
         self._selector_index: AnchorIndex[SelectorColumn] = AnchorIndex()
@@ -279,6 +281,7 @@ class PodCounts:
     def _add(self, selector: PodSelector, pods: Iterable[tuple[str, PodView]]) -> SelectorColumn:
         if self._classes is None:
             self._classes = {}
+            self.counting = True
             for node_name, pod in pods:
                 self._count(self._index[node_name], node_name, pod, 1)
         column = self._selectors[selector] = SelectorColumn(selector, self._capacity)

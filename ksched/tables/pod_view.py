@@ -52,6 +52,7 @@ class SpecInfo:
     gpu: GpuRequest | None
     pod_affinity: bool
     """Whether it says anything about which pods it belongs near or away from."""
+    scheduler_name: str
     volumes: tuple[Volume, ...]
     """Claims and disks; not what needs nothing but the node (emptyDir, configMap, ...)."""
 
@@ -72,27 +73,29 @@ class PodView:
     ``workload`` (pairing id), ``index`` (completion index) and the whole ``pod``.
     """
 
-    __slots__ = ("_label_key", "index", "info", "key", "pod", "uid", "workload")
+    __slots__ = ("_label_key", "gpu", "info", "key", "pod", "uid")
 
-    def __init__(self, pod: Pod, info: SpecInfo | None = None) -> None:
+    def __init__(self, pod: Pod) -> None:
         self.pod = pod
-        self.info = info if info is not None else compile_spec(pod.spec)
-        meta = pod.metadata
-        self.key = f"{meta.namespace or 'default'}/{meta.name}"
-        self.uid: str = meta.uid or self.key
+        spec, meta = pod.spec, pod.metadata
+        self.info = info = _specs.get(spec) or compile_spec(spec)
+        self.gpu: GpuRequest | None = info.gpu
+        """GPU devices wanted, None for a pod without GPUs."""
+        self.key = key = f"{meta.namespace or 'default'}/{meta.name}"
+        self.uid: str = meta.uid or key
         """The key itself where no api-server gave one."""
-        annotations = meta.annotations
-        self.workload: str = annotations.get(WORKLOAD_ANNOTATION) or self.key
-        index = annotations.get(COMPLETION_INDEX)
-        self.index: int = int(index) if index and index.isdecimal() else 0
         self._label_key: tuple[tuple[str, str], ...] | None = None
 
-    def renewed(self, pod: Pod) -> PodView:
-        """A view of ``pod``, this very pod as it is now: bound perhaps, but with the same containers and rules.
+    @property
+    def workload(self) -> str:
+        """The pairing id: the trace workload, or the pod's own key where it belongs to none."""
+        return self.pod.metadata.annotations.get(WORKLOAD_ANNOTATION) or self.key
 
-        What is compiled from the spec holds on, so a pod costs no compilation for every node it may be bound to.
-        """
-        return PodView(pod, self.info)
+    @property
+    def index(self) -> int:
+        """The completion index, 0 where absent."""
+        index = self.pod.metadata.annotations.get(COMPLETION_INDEX)
+        return int(index) if index and index.isdecimal() else 0
 
     @property
     def name(self) -> str:
@@ -162,14 +165,9 @@ class PodView:
         return self.info.images
 
     @property
-    def gpu(self) -> GpuRequest | None:
-        """GPU devices wanted, None for a pod without GPUs."""
-        return self.info.gpu
-
-    @property
     def scheduler_name(self) -> str:
         """spec.schedulerName."""
-        return self.info.spec.scheduler_name or "default-scheduler"
+        return self.info.scheduler_name
 
     @property
     def owner(self) -> str | None:
@@ -218,6 +216,7 @@ def _compile(spec: PodSpec) -> SpecInfo:
         images=tuple(normalized_image(c.image) for c in (*spec.init_containers, *spec.containers) if c.image),
         gpu=gpu_request(spec),
         pod_affinity=_pod_affinity(spec),
+        scheduler_name=spec.scheduler_name or "default-scheduler",
         volumes=relevant_volumes(spec.volumes) if spec.volumes else (),
     )
 

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from ksched.objects.node import Node, Taint
+from ksched.objects.base import IdentityCache
+from ksched.objects.node import Node, NodeStatus, Taint
 from ksched.objects.tolerations import TAINT_EFFECTS
 
 from . import names
 from .field_errors import FieldErrors
 from .quantities import check_amounts
 
+_valid_statuses: IdentityCache[NodeStatus, bool] = IdentityCache(1024)
+
 
 def check_node(errors: FieldErrors, node: Node) -> None:
     """Taints and resources."""
     _check_taints(errors, node.spec.taints)
-    check_amounts(errors, "status.capacity", node.status.capacity)
-    check_amounts(errors, "status.allocatable", node.status.allocatable)
-    for index, image in enumerate(node.status.images):
+    # Nodes of one kind share their status; only valid ones are remembered.
+    if _valid_statuses.get(node.status) is None:
+        before = len(errors)
+        _check_status(errors, node.status)
+        if len(errors) == before:
+            _valid_statuses.put(node.status, True)
+
+
+def _check_status(errors: FieldErrors, status: NodeStatus) -> None:
+    check_amounts(errors, "status.capacity", status.capacity)
+    check_amounts(errors, "status.allocatable", status.allocatable)
+    for index, image in enumerate(status.images):
         errors.at_least(f"status.images[{index}].sizeBytes", image.size_bytes, 0)
 
 

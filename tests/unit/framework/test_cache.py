@@ -6,6 +6,7 @@ import pytest
 
 from ksched.framework import SchedulerCache
 from ksched.tables import NodeView, PodView
+from ksched.tables.pod_counts import PodSelector
 from ksched.testing.factories import make_node, make_pod
 
 
@@ -99,3 +100,17 @@ def test_a_confirmed_pod_is_the_one_the_api_server_has() -> None:
 
     (placed,) = cache.table.pods_on("a")
     assert placed.pod.pod is shown, "preemption reads when it started, and nobody keeps the unbound one"
+
+
+def test_a_pod_confirmed_while_it_is_being_deleted_is_counted_as_such() -> None:
+    cache = SchedulerCache()
+    cache.add_node(make_node("a"))
+    staying = PodSelector((), None, terminating=False)
+    cache.assume(pending(), "a", None)
+    assert cache.table.pods_matching(staying).total == 1
+    confirmed = bound("a")
+    deleting = confirmed.metadata.replaced(deletion_timestamp="2024-01-01T00:00:00Z")
+    cache.add_pod(confirmed.replaced(metadata=deleting))
+    assert cache.table.pods_matching(staying).total == 0
+    cache.remove_pod("default/p")
+    assert cache.table.pods_matching(staying).total == 0

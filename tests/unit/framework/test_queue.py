@@ -220,10 +220,9 @@ def test_a_pod_that_fails(sentence: str, plugins: list[str], event: ClusterEvent
     q.add(pod("p"), 0)
     q.move(NODE_ADD, 0)  # before the attempt: too early to help
     queued = q.pop()
-    cycle = q.cycle
     if event is not None:
         q.move(event, 1)
-    q.requeue(queued, 2, plugins=frozenset(plugins), cycle=cycle)
+    q.requeue(queued, 2, plugins=frozenset(plugins))
     assert where(q) == {"p": place}
 
 
@@ -231,11 +230,11 @@ def test_an_event_before_another_pod_was_popped_still_counts_for_the_first() -> 
     q = queue()
     for name in "ab":
         q.add(pod(name), 0)
-    first, cycle = q.pop(), q.cycle
+    first = q.pop()
     q.move(NODE_ADD, 1)
-    second, later = q.pop(), q.cycle
-    q.requeue(first, 2, plugins=frozenset({"Fit"}), cycle=cycle)
-    q.requeue(second, 2, plugins=frozenset({"Fit"}), cycle=later)
+    second = q.pop()
+    q.requeue(first, 2, plugins=frozenset({"Fit"}))
+    q.requeue(second, 2, plugins=frozenset({"Fit"}))
     assert where(q) == {"a": "backoff", "b": "unschedulable"}
 
 
