@@ -16,7 +16,7 @@ from ksched.framework.cycle import LabelsRead, NodeLocalCycle, NodeLocalPod
 from ksched.framework.invoke import Raw, blamed, raw_scores
 from ksched.framework.verdicts import PASSES, Verdicts
 from ksched.tables import ALL_GROUPS, ELSEWHERE, GROUPS, IMAGES, NODE, USAGE, NodeTable, NodeView
-from ksched.tables.arrays import Int32Array, IntArray
+from ksched.tables.arrays import BoolArray, Int32Array, IntArray
 
 _NO_ROWS: IntArray = np.array([], dtype=np.intp)
 
@@ -102,17 +102,24 @@ class Column:
 
     def refresh(self, change: Change | None = None) -> None:
         """Bring the column up to the table's present state; ``change`` is the last there was, if somebody knows."""
+        rows, nodes = self._changed(change)
+        if rows is None or len(rows):
+            self._ask(rows, nodes)
+
+    def _changed(self, change: Change | None) -> tuple[IntArray | None, NodeView | None]:
+        """The rows that changed since the last time (None: all, or so many that it is the same), and their view."""
         watermark, nodes = self._watermark, None
         if change is not None and watermark.positions == change.before and not change.moved & ~watermark.groups:
             # Who asks stood where the column does and has looked into the logs already.
             watermark.positions, rows, nodes = change.after, change.rows, change.nodes
         else:
             rows = watermark.advance()
-        if rows is not None:
-            if not len(rows):
-                return
-            if 2 * len(rows) > self._table.n:
-                rows = nodes = None
+        if rows is not None and 2 * len(rows) > self._table.n:
+            return None, None
+        return rows, nodes
+
+    def _ask(self, rows: IntArray | None, nodes: NodeView | None = None) -> None:
+        """Compute ``rows``, seen through ``nodes`` if there is such a view, and note what the plugin reads for that."""
         if nodes is None:
             nodes = NodeView(self._table, rows)
         nodes.reads = 0
@@ -180,15 +187,40 @@ class FilterColumn(Column):
 class ScoreColumn(Column):
     """Raw scores int64[n] or float64[n] of one Score for one signature.
 
-    ``uniform`` is True while all rows are known to be equal: then any normaliser's inputs are known without a look.
+    Only feasible rows are ever looked at, and of those that change few are: :meth:`refresh_where` leaves the others
+    stale until somebody for whom they are feasible asks. ``uniform`` is True while ``raw`` is known to be the same in
+    all rows, stale ones included: then any normaliser's inputs are known without a look.
     """
 
-    __slots__ = ("raw", "uniform")
+    __slots__ = ("_any_stale", "_stale", "raw", "uniform")
 
     def __init__(self, table: NodeTable, plugin: Any, pod: NodeLocalPod, cycle: NodeLocalCycle) -> None:
         super().__init__(table, plugin, pod, cycle)
+        self._start()
+
+    def _start(self) -> None:
         self.raw: Raw = np.array([], dtype=np.int64)
         self.uniform = False
+        self._stale: BoolArray = np.ones(self._table.n, dtype=np.bool_)
+        self._any_stale = True
+
+    def refresh(self, change: Change | None = None) -> None:
+        """Bring all rows up to the table's present state."""
+        self.refresh_where(np.ones(self._table.n, dtype=np.bool_), change)
+
+    def refresh_where(self, feasible: BoolArray, change: Change | None, moved: int = ALL_GROUPS) -> None:
+        """Bring the ``feasible`` rows up to the table's present state; nothing but ``moved`` can have changed."""
+        if self.watched & moved:
+            rows, _ = self._changed(change)
+            if rows is None:
+                self._start()
+            elif len(rows):
+                self._stale[rows] = self._any_stale = True
+        if self._any_stale:
+            wanted = (self._stale & feasible).nonzero()[0]
+            if len(wanted):
+                self._ask(wanted)
+                self._stale[wanted] = False
 
     def _compute(self, nodes: NodeView, rows: IntArray | None) -> None:
         try:
@@ -197,12 +229,10 @@ class ScoreColumn(Column):
             raise
         except Exception as error:
             raise blamed(self.plugin, "score", (self.pod,), error) from error
-        raw = raw_scores(self.plugin, given, self._table.n if rows is None else len(rows))
-        if rows is None:
-            self.raw = raw.copy()  # the column writes into its own array, never into one the plugin may keep
-            self.uniform = bool(len(raw) and (raw == raw[0]).all())
-            return
-        if raw.dtype != self.raw.dtype:
+        raw = raw_scores(self.plugin, given, len(nodes))
+        if not len(self.raw):
+            self.raw, self.uniform = np.full(self._table.n, raw[0]), True
+        elif raw.dtype != self.raw.dtype:
             self.raw = self.raw.astype(np.float64)
         # Judged before writing: afterwards row 0 may itself be one of the new values.
         self.uniform = self.uniform and bool((raw == self.raw[0]).all())

@@ -219,26 +219,25 @@ class SignatureEntry:
         whole = feasible is self.feasible
         chosen = self._feasible_rows() if whole else feasible.nonzero()[0]
         everything = rows is None or len(self.totals) != self.table.n
+        fresh = rows[self.feasible[rows]] if rows is not None and len(rows) else rows
         for part in self.parts:
-            if part.column.watched & moved:
-                part.column.refresh(self._change)
-            if part.up_to_date(self.table, rows, feasible, chosen, whole=whole):
+            # For the entry's own feasible rows: of others in a mere part nobody would know the next time.
+            part.column.refresh_where(self.feasible, self._change, moved)
+            if part.up_to_date(self.table, fresh, feasible, chosen, whole=whole):
                 everything = True
-        if everything or rows is None:
+        if everything or rows is None or fresh is None:
             if len(self.totals) != self.table.n:
                 self.totals = np.empty(self.table.n, dtype=np.int64)
             chosen = self._feasible_rows()
             self.totals.fill(INFEASIBLE)
             self.totals[chosen] = self._sum(chosen)
-        elif len(rows) == 1:
-            row = int(rows[0])
-            if not self.feasible[row]:
-                self.totals[row] = INFEASIBLE
-            else:
-                added = sum([part.weight * part.kept.item(row) for part in self.parts])
-                self.totals[row] = self._base + added
         elif len(rows):
-            self.totals[rows] = np.where(self.feasible[rows], self._sum(rows), INFEASIBLE)
+            self.totals[rows] = INFEASIBLE
+            if len(fresh) == 1:
+                row = int(fresh[0])
+                self.totals[row] = self._base + sum([part.weight * part.kept.item(row) for part in self.parts])
+            elif len(fresh):
+                self.totals[fresh] = self._sum(fresh)
 
     def _feasible_rows(self) -> IntArray:
         if self._rows is None:

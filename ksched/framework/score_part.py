@@ -84,8 +84,9 @@ class ScorePart:
     ) -> bool:
         """Make ``normalized`` right for the ``feasible`` rows, by number ``chosen`` (at least one).
 
-        Since the last call the column changed in ``rows`` only. ``whole``: these are all the rows that the signature's
-        filters pass, not some of them. Returns True if rows other than ``rows`` may have changed too.
+        Of the rows that the signature's filters pass the column changed since the last call only in ``rows``, which
+        includes those they did not pass then. ``whole``: ``feasible`` is all they pass, not some of it. Returns True if
+        rows other than ``rows`` may have changed too.
         """
         column = self.column
         self.uniform = column.uniform and not self._undeclared
@@ -100,15 +101,14 @@ class ScorePart:
 
     def _take(self, table: NodeTable, rows: IntArray | None, feasible: BoolArray) -> bool:
         """Raw scores are final. Those out of range matter only where a row is feasible, which changes: keep them."""
-        column, raw = self.column, self.column.raw
-        everything = False
-        if column.version != self._version:
-            self._version = column.version
-            everything = rows is None or len(self.kept) != len(raw)
-            if everything or rows is None:
-                self.kept, self._bad = as_scores(raw)
-            elif len(rows):
-                self._write(rows, raw[rows])
+        raw = self.column.raw
+        inputs = (_UNIFORM, raw.item(0)) if self.uniform else _UNSET
+        everything = rows is None or len(self.kept) != len(raw) or (self.uniform and inputs != self._inputs)
+        self._inputs = inputs
+        if everything or rows is None:
+            self.kept, self._bad = as_scores(raw)
+        elif len(rows) and not self.uniform:
+            self._write(rows, raw[rows])
         if self._bad is not None:
             bad = self._bad & feasible
             if bad.any():

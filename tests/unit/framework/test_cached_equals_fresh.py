@@ -108,8 +108,13 @@ class Whim:
 
 
 class LeastCpu:
+    """Local and one column for all pods, of which each may have other feasible rows."""
+
     name = "LeastCpu"
     node_local = True
+
+    def signature(self, pod):
+        return ()
 
     def score(self, cycle, pod, nodes):
         return 100 * np.maximum(nodes.free("cpu"), 0) // np.maximum(nodes.allocatable("cpu"), 1)

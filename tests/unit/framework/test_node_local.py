@@ -8,6 +8,7 @@ import pytest
 from ksched.errors import PluginError
 from ksched.framework import signatures
 from ksched.tables import PodView
+from ksched.testing.factories import make_node
 
 from .build import filtering, framework, pod, scoring, table_of
 
@@ -222,6 +223,40 @@ def test_local_plugins_are_asked_again_only_about_rows_that_changed() -> None:
     for _ in range(3):
         fw.schedule(view)
     assert asked == [50] + [1] * 10, "nothing changed, nobody was asked"
+
+
+def test_a_score_is_asked_only_about_feasible_rows_each_once_it_is() -> None:
+    asked: list[list[int]] = []
+
+    class Shared:
+        """One column for all pods."""
+
+        name = "Shared"
+        node_local = True
+
+        def signature(self, pod):
+            return ()
+
+        def score(self, cycle, pod, nodes):
+            asked.append(nodes.rows.tolist())
+            return nodes.requested("pods")
+
+    table = table_of([make_node(f"n{i}", cpu=4) for i in range(9)])
+    fw = framework(table, filtering(lambda pod, nodes: nodes.free("cpu") >= pod.request("cpu")), Shared)
+    small, large = pod("small", cpu=1), pod("large", cpu=4)
+    early = pod("early", cpu=1)
+    table.add_pod(early, "n3")
+    assert fw.schedule(large).score == 0
+    assert asked == [[0, 1, 2, 4, 5, 6, 7, 8]]
+    table.add_pod(pod("late", cpu=1), "n5")
+    assert fw.schedule(large).score == 0
+    assert asked[1:] == [], "what changed has no room"
+    assert fw.schedule(small).score == 1
+    assert asked[1:] == [[3, 5]], "but it has for others"
+    assert fw.schedule(large).score == 0
+    table.remove_pod(early.uid)
+    assert fw.schedule(large).score == 0
+    assert asked[2:] == [[3]]
 
 
 def test_what_a_plugin_did_not_read_does_not_make_it_be_asked() -> None:
