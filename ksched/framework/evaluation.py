@@ -252,13 +252,11 @@ class SignatureEntry:
             else:
                 points = part.points(rows)
                 if part.weight != 1:
-                    points *= part.weight
-                total = points if total is None else np.add(total, points, out=total)
+                    points = points * part.weight
+                total = points if total is None else total + points
         if total is None:
             return np.full(len(rows), constant, dtype=np.int64)
-        if constant:
-            total += constant
-        return total
+        return total + constant if constant else total
 
 
 def score_feasible(

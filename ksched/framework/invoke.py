@@ -102,11 +102,13 @@ def raw_scores(plugin: Any, scores: Any, n: int, method: str = "score") -> Raw:
 
 def out_of_bounds(normalized: Raw) -> BoolArray | None:
     """The rows outside 0..100 or not finite, None where there are none."""
-    if normalized.dtype == np.int64:
-        unsigned = normalized.view(np.uint64)  # without its sign a negative one is huge
-        return None if np.maximum.reduce(unsigned, initial=0) <= MAX_NODE_SCORE else unsigned > MAX_NODE_SCORE
-    bad = ~((normalized >= 0) & (normalized <= MAX_NODE_SCORE))  # true for NaN
-    return bad if np.count_nonzero(bad) else None
+    if not len(normalized):
+        return None
+    lowest, highest = normalized.item(normalized.argmin()), normalized.item(normalized.argmax())
+    if lowest >= 0 and highest <= MAX_NODE_SCORE:  # NaN would be both
+        return None
+    bad: BoolArray = ~((normalized >= 0) & (normalized <= MAX_NODE_SCORE))  # true for NaN
+    return bad
 
 
 def as_scores(normalized: Raw) -> tuple[npt.NDArray[np.int8], BoolArray | None]:

@@ -36,7 +36,7 @@ class DefaultNormalizer:
 
     def inputs(self, raw: Raw) -> Hashable:
         """The maximum, at least 0: upstream's search for it starts there."""
-        highest = np.maximum.reduce(raw).item()
+        highest = raw.item(raw.argmax())  # several times as fast as max
         return 0 if highest <= 0 else highest  # NaN stays NaN: it is reported with the node it came from
 
     def apply(self, raw: Raw, inputs: Any) -> Raw:
@@ -52,7 +52,7 @@ class MinMaxNormalizer:
 
     def inputs(self, raw: Raw) -> Hashable:
         """(min, max) of the feasible nodes."""
-        return np.minimum.reduce(raw).item(), np.maximum.reduce(raw).item()
+        return raw.item(raw.argmin()), raw.item(raw.argmax())  # NaN is both where there is one
 
     def apply(self, raw: Raw, inputs: Any) -> Raw:
         """``100 * (raw - min) / (max - min)``, integer division for integers."""

@@ -56,7 +56,7 @@ class ScorePart:
         self._bad: BoolArray | None = None
         self.kept: npt.NDArray[np.int8] = np.array([], dtype=np.int8)
         """``normalized`` as it is once :meth:`up_to_date` returned False, or while all rows are ``uniform``."""
-        self._fresh: tuple[IntArray, npt.NDArray[np.int8]] | None = None
+        self._fresh: tuple[IntArray, Int64Array] | None = None
         """Rows and their normalised scores where all others are 0 and none of it is in the array yet: often everything
         changes again before anybody wants more than :meth:`points`."""
 
@@ -74,9 +74,9 @@ class ScorePart:
             self.kept[rows] = scores
 
     def points(self, rows: IntArray) -> Int64Array:
-        """The normalised scores of ``rows``, int64."""
+        """The normalised scores of ``rows``, int64; must not be written to."""
         if self._fresh is not None and self._fresh[0] is rows:
-            return self._fresh[1].astype(np.int64)
+            return self._fresh[1]
         return self.normalized.take(rows).astype(np.int64)
 
     def up_to_date(
@@ -168,11 +168,10 @@ class ScorePart:
             bad = out_of_bounds(values)
             if bad is not None:
                 self._blame(table, bad, values, of_chosen, chosen)
-            scores = values.astype(np.int8)
             if everything:
-                self._fresh = chosen, scores
+                self._fresh = chosen, values.astype(np.int64)
             else:
-                self.kept[chosen] = scores
+                self.kept[chosen] = values
         return everything or not whole
 
     def _size(self) -> int:
@@ -186,7 +185,7 @@ class ScorePart:
         bad = out_of_bounds(scores)
         if bad is not None:
             self._blame(table, bad, scores, raw[chosen], chosen)
-        self._fresh = chosen, scores.astype(np.int8)
+        self._fresh = chosen, scores.astype(np.int64)
 
     def _blame(self, table: NodeTable, bad: BoolArray, values: Raw, raw: Raw, rows: IntArray | None = None) -> None:
         """Raises the PluginError for ``bad``, some of the normalised scores ``values`` of feasible ``rows``."""
