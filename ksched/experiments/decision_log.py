@@ -57,9 +57,9 @@ class DecisionLog:
         self._scores = Offsets()
         self._score_plugin = Labels()
         self._score_value = array("q")
-        self._nominated: list[str | None] = []
-        self._victims = Offsets()
-        self._victim: list[str] = []
+        # By decision; of the fewest there is anything to say.
+        self._nominated: dict[int, str] = {}
+        self._victims: dict[int, tuple[str, ...]] = {}
         self._rejections = RejectionLog()
 
     def __len__(self) -> int:
@@ -81,9 +81,10 @@ class DecisionLog:
         if decision.top:
             self._append_top(decision.top[:TOP])
         self._top.close(len(self._top_total))
-        self._nominated.append(decision.nominated_node)
-        self._victim.extend(decision.victims)
-        self._victims.close(len(self._victim))
+        if decision.nominated_node is not None:
+            self._nominated[len(self) - 1] = decision.nominated_node
+        if decision.victims:
+            self._victims[len(self) - 1] = decision.victims
         self._rejections.append(decision)
 
     def _append_top(self, top: tuple[Candidate, ...]) -> None:
@@ -100,9 +101,10 @@ class DecisionLog:
     def to_arrow(self) -> pa.Table:
         """The table ``decisions``."""
         results = pa.array([outcome.value for outcome in self._outcomes], pa.string())
+        decisions = range(len(self))
         return pa.table(
             {
-                "seq": pa.array(range(len(self)), pa.int64()),
+                "seq": pa.array(decisions, pa.int64()),
                 "t_us": integers(self._t_us),
                 "pod": pa.array(self._pods, pa.string()),
                 "workload": pa.array(self._workloads, pa.string()),
@@ -115,8 +117,8 @@ class DecisionLog:
                 "tied": integers(self._tied, pa.int32()),
                 "top": pa.ListArray.from_arrays(self._top.to_arrow(), self._tops()),
                 "rejections": self._rejections.to_arrow(),
-                "nominated_node": pa.array(self._nominated, pa.string()),
-                "victims": pa.ListArray.from_arrays(self._victims.to_arrow(), pa.array(self._victim, pa.string())),
+                "nominated_node": pa.array(map(self._nominated.get, decisions), pa.string()),
+                "victims": pa.array([self._victims.get(decision, ()) for decision in decisions], pa.list_(pa.string())),
             }
         )
 

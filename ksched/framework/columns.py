@@ -54,13 +54,17 @@ class Watermark:
 
     def advance(self) -> IntArray | None:
         """Rows touched in the watched groups since the last call (intp[k]); None means all rows."""
-        rows: IntArray | None = _NO_ROWS
         node, usage, images = self._logs
         before, after = self.positions, (node.position, usage.position, images.position)
         self.moved = 0
         if before == after:
-            return rows
+            return _NO_ROWS
         self.positions = after
+        if before[0] == after[0] and before[2] == after[2]:
+            # Pods come and go all the time, nodes hardly ever.
+            self.moved = USAGE & self.groups
+            return usage.since(before[1]) if self.moved else _NO_ROWS
+        rows: IntArray | None = _NO_ROWS
         for group, log, then, now in zip(GROUPS, self._logs, before, after, strict=True):
             if then == now or not group & self.groups:
                 continue

@@ -68,7 +68,7 @@ class ChangeLog:
         if count <= 1:
             rows = tail.copy()
         elif count <= _FEW:
-            rows = np.array(list(dict.fromkeys(tail.tolist())), dtype=np.intp)
+            rows = np.fromiter(dict.fromkeys(tail.tolist()), np.intp)
         else:
             touched = np.zeros(self._highest + 1, dtype=np.bool_)
             touched[tail] = True
