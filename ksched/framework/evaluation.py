@@ -186,15 +186,16 @@ class SignatureEntry:
         return first if others else first.copy()
 
     def _filter_few(self, rows: IntArray) -> None:
-        rejecting = [column.codes for column in self.filters if column.rejects]
+        verdicts = [column.codes.item for column in self.filters if column.rejects]
+        verdict_before = self.first.item
         rejected = self.rejected
         for row in rows.tolist():
             verdict = PASSES
-            for codes in rejecting:
-                verdict = codes.item(row)
+            for verdict_of in verdicts:
+                verdict = verdict_of(row)
                 if verdict:
                     break
-            before = self.first.item(row)
+            before = verdict_before(row)
             if verdict != before:
                 self.first[row] = verdict
                 self.feasible[row] = verdict == PASSES

@@ -21,6 +21,8 @@ PASSES = 0
 _BOOL = np.dtype(np.bool_)
 """Compared with this a dtype is judged three times as fast as with the type."""
 _MAX_LOOKUP_BITS = 6
+_FEW_ROWS = 10
+"""Up to here rows are looked up one by one faster than by table."""
 
 Reasons = tuple[str | tuple[str, bool], ...]
 """Each alone where evicting pods might help, else with False."""
@@ -55,7 +57,7 @@ class Verdicts:
         self.table: list[Verdict | None] = [None]
         self._orders: Int32Array = np.array([np.iinfo(np.int32).max], dtype=np.int32)
         self._resolvable: BoolArray = np.zeros(0, dtype=np.bool_)
-        self._lookups: dict[Hashable, Int32Array] = {}
+        self._combinations: dict[Hashable, _Combinations] = {}
 
     def id(self, verdict: Verdict) -> int:
         """The id of a verdict."""
@@ -100,42 +102,44 @@ class Verdicts:
         if not masks:
             return np.zeros(n, dtype=np.int32)
         # Rows may be rejected for several reasons at once: each combination of them is a verdict.
-        if len(masks) == 1:
-            bits = masks[0].view(np.uint8)
-        elif len(masks) <= _MAX_LOOKUP_BITS:
-            bits = np.packbits(np.array(masks), axis=0, bitorder="little")[0]
-        else:
-            return self._combined_many(plugin, order, masks, reasons)
         key = (plugin, order, reasons)
-        lookup = self._lookups.get(key)
-        if lookup is None:
-            lookup = self._lookups[key] = self._combinations(plugin, order, reasons)
-        return lookup.take(bits)
+        ids = self._combinations.get(key)
+        if ids is None:
+            ids = self._combinations[key] = _Combinations(self, plugin, order, reasons)
+        if len(masks) == 1:
+            return ids.table.take(masks[0].view(np.uint8))
+        if n <= _FEW_ROWS or len(masks) > _MAX_LOOKUP_BITS:
+            holding = zip(*[mask.tolist() for mask in masks], strict=True)
+            return np.fromiter(map(ids.__getitem__, holding), np.int32, n)
+        codes: Int32Array = ids.table.take(np.packbits(np.array(masks), axis=0, bitorder="little")[0])
+        return codes
 
-    def _combinations(self, plugin: str, order: int, reasons: Reasons) -> Int32Array:
-        """Verdict ids int32[2^k] by combination of ``reasons``, bit i standing for the i-th."""
-        ids = [PASSES]
-        for combination in range(1, 1 << len(reasons)):
-            chosen = [reason for position, reason in enumerate(reasons) if combination >> position & 1]
-            ids.append(self._id_of(plugin, order, chosen))
-        return np.array(ids, dtype=np.int32)
 
-    def _combined_many(self, plugin: str, order: int, masks: list[BoolArray], reasons: Reasons) -> Int32Array:
-        """More reasons than can be listed in all combinations (say, as many distinct taints): number distinct rows."""
-        packed = np.ascontiguousarray(np.packbits(np.stack(masks), axis=0).T)
-        distinct, inverse = np.unique(packed, axis=0, return_inverse=True)
-        ids = []
-        for row in distinct:
-            bits = np.unpackbits(row, count=len(masks)).tolist()
-            chosen = [reason for reason, bit in zip(reasons, bits, strict=True) if bit]
-            ids.append(self._id_of(plugin, order, chosen) if chosen else PASSES)
-        return np.array(ids, dtype=np.int32)[inverse.reshape(-1)]
+class _Combinations(dict[tuple[bool, ...], int]):
+    """Verdict ids of one Filter, by which of ``reasons`` hold for a row: found as they are first met."""
 
-    def _id_of(self, plugin: str, order: int, chosen: Sequence[str | tuple[str, bool]]) -> int:
+    def __init__(self, verdicts: Verdicts, plugin: str, order: int, reasons: Reasons) -> None:
+        self._verdicts = verdicts
+        self._plugin = plugin
+        self._order = order
+        self._reasons = reasons
+
+    def __missing__(self, holding: tuple[bool, ...]) -> int:
+        chosen = [reason for reason, holds in zip(self._reasons, holding, strict=True) if holds]
+        found = self[holding] = self._id_of(chosen) if chosen else PASSES
+        return found
+
+    def _id_of(self, chosen: Sequence[str | tuple[str, bool]]) -> int:
         resolvable = not any(isinstance(reason, tuple) for reason in chosen)
         code = Code.UNSCHEDULABLE if resolvable else Code.UNSCHEDULABLE_AND_UNRESOLVABLE
         reasons = tuple(reason[0] if isinstance(reason, tuple) else str(reason) for reason in chosen)
-        return self.id(Verdict(plugin, code, reasons, order))
+        return self._verdicts.id(Verdict(self._plugin, code, reasons, self._order))
+
+    @cached_property
+    def table(self) -> Int32Array:
+        """All of them, int32[2^k], bit i standing for the i-th reason."""
+        k = len(self._reasons)
+        return np.array([self[tuple([bool(c >> i & 1) for i in range(k)])] for c in range(1 << k)], dtype=np.int32)
 
 
 def _rejects(plugin: str, result: Any) -> tuple[list[Any], Reasons]:

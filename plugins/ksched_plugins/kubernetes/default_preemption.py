@@ -225,9 +225,7 @@ class DefaultPreemption:
             return PostFilterResult(Status.unschedulable(f"preemption: {ineligible}"))
         if not rejected.lower_priority_anywhere(pod.priority):
             # By far the commonest case where all pods are equal, and no node need be looked at to know it.
-            n, helpful = rejected.n, rejected.row_count
-            message = _message(n, ((_NO_VICTIMS, helpful), (_NOT_HELPFUL, n - helpful)))
-            return PostFilterResult(Status.unschedulable(f"preemption: {message}"), nominated_node="")
+            return PostFilterResult(_no_victims(rejected.n, rejected.row_count), nominated_node="")
         search = self._search(cycle, pod, rejected)
         if not len(search.candidates):
             message = search.message(rejected.n)
@@ -292,6 +290,13 @@ class DefaultPreemption:
 
     def _wanted(self, rows: int) -> int:
         return min(max(rows * self._percentage // 100, self._absolute), rows)
+
+
+@lru_cache(maxsize=1024)
+def _no_victims(n: int, helpful: int) -> Status:
+    """No pod has a lower priority; on ``helpful`` of ``n`` nodes evicting one might have helped."""
+    message = _message(n, ((_NO_VICTIMS, helpful), (_NOT_HELPFUL, n - helpful)))
+    return Status.unschedulable(f"preemption: {message}")
 
 
 def _message(n: int, counted: Iterable[tuple[Status, int]]) -> str:
