@@ -225,6 +225,7 @@ class ScoreColumn(Column):
             if len(wanted):
                 self._ask(wanted)
                 self._stale[wanted] = False
+                self._any_stale = bool(np.count_nonzero(self._stale))
 
     def _compute(self, nodes: NodeView, rows: IntArray | None) -> None:
         try:
