@@ -7,18 +7,18 @@ fragment. Memory and pod slots play no role.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeVar
+from itertools import accumulate
 
 import numpy as np
 
 from ksched.objects import CPU
 from ksched.objects.gpu import allowed_models
-from ksched.tables.arrays import Int64Array, IntArray
+from ksched.tables.arrays import BoolArray, FloatArray, Int64Array, IntArray
 from ksched.tables.devices import DeviceState
 from ksched.tables.memo import Memo
 from ksched.tables.pod_view import ExpectedPod
@@ -35,9 +35,12 @@ BUCKETS = (
 """Names of the buckets; all but the last are fragments. ``xl`` and ``xr`` are pods that want no GPU."""
 _LACK_BOTH, _LACK_GPU, _LACK_CPU, _NO_GPU_FITS, _NO_GPU_LACKS_CPU, _NO_ACCESS, _SATISFIED = range(7)
 
-Weight = TypeVar("Weight", int, float)
-Judgement = tuple[int, int, int]
-"""The bucket where cpu is enough, the one where it is short, and the milli on devices with too little for the pod."""
+_WITHOUT_GPU, _WRONG_MODEL, _NO_ROOM, _ROOM = range(4)
+"""What the devices of a node are to a typical pod."""
+_WITH_CPU = np.array([_NO_GPU_FITS, _NO_ACCESS, _LACK_GPU, _LACK_GPU])
+"""By that, the bucket for what the pod cannot use though cpu is enough: with room, what lies on devices too full."""
+_WITHOUT_CPU = np.array([_NO_GPU_LACKS_CPU, _NO_ACCESS, _LACK_BOTH, _LACK_CPU])
+"""The bucket for all that is idle where cpu is short."""
 
 POPULARITY = 0.95
 """The most usual shapes that make up this share of all pods are typical; the rest does not count."""
@@ -90,15 +93,19 @@ class Fragmentation:
         """How many pods the typical shapes stand for."""
         self._requests = sorted({pod.cpu_milli for pod in typical})
         self._requests_array = np.array(self._requests, dtype=np.int64)
-        self._needed = [self._requests.index(pod.cpu_milli) for pod in typical]
-        self._counts = [pod.count for pod in typical]
-        self._shares = [pod.share for pod in typical]
-        wanted = [(pod.gpu_milli, pod.gpu_count, pod.models) for pod in typical]
-        self._demands = sorted(set(wanted))
-        self._demand_of = [self._demands.index(demand) for demand in wanted]
-        self._judged: Memo[DeviceState, tuple[Judgement, ...]] = Memo()
-        """By demand."""
-        self._fragments: Memo[tuple[DeviceState, int], float] = Memo()
+        self._typical = typical
+        self._milli = np.array([pod.gpu_milli for pod in typical], dtype=np.int64)
+        self._gpus = np.array([pod.gpu_count for pod in typical], dtype=np.int64)
+        self._counts = np.array([pod.count for pod in typical], dtype=np.int64)
+        self._shares = np.array([pod.share for pod in typical], dtype=np.float64)
+        needed = np.array([self._requests.index(pod.cpu_milli) for pod in typical], dtype=np.intp)
+        self._enough: BoolArray = needed < np.arange(len(self._requests) + 1)[:, np.newaxis]
+        """bool[levels, typical pods]: whether the cpu is enough."""
+        self._first_bucket = len(BUCKETS) * np.arange(len(self._enough))[:, np.newaxis]
+        """Where the buckets of a level begin when those of all levels stand in one row."""
+        self._kinds: dict[str, IntArray] = {}
+        """By model: the kind of each typical pod where it finds no room."""
+        self._fragments: Memo[DeviceState, list[float]] = Memo()
         self._buckets: Memo[tuple[DeviceState, int], tuple[int, ...]] = Memo()
 
     def level(self, cpu_free: int) -> int:
@@ -109,16 +116,16 @@ class Fragmentation:
         """The level of each of many amounts."""
         return self._requests_array.searchsorted(cpu_free, "right")
 
-    def fragments(self, state: DeviceState, level: int) -> float:
-        """Idle milli of a node that are fragments, averaged over typical pods by their share.
+    def fragments(self, state: DeviceState) -> list[float]:
+        """By level: idle milli of a node that are fragments, averaged over typical pods by their share.
 
         Terms are added in the order of the published simulator: equal to the last bit, which its scores depend on.
         """
-        key = (state, level)
-        found = self._fragments.get(key)
+        found = self._fragments.get(state)
         if found is None:
-            q1, q2, q4, xl, xr, none, _ = self._masses(self._shares, state, level)
-            found = self._fragments[key] = float(q1 + q2 + q4 + xl + xr + none)
+            masses = self._masses(self._shares, state, self._enough)[:, :_SATISFIED]
+            # Accumulated: unlike a sum, which may pair them, this adds one bucket after the other.
+            found = self._fragments[state] = np.add.accumulate(masses, axis=1)[:, -1].tolist()
         return found
 
     def buckets(self, state: DeviceState, level: int) -> tuple[int, ...]:
@@ -126,47 +133,34 @@ class Fragmentation:
         key = (state, level)
         found = self._buckets.get(key)
         if found is None:
-            found = self._buckets[key] = tuple(self._masses(self._counts, state, level))
+            (masses,) = self._masses(self._counts, state, self._enough[level : level + 1]).astype(np.int64).tolist()
+            masses[_SATISFIED] = self.pods * state.idle - sum(masses)
+            found = self._buckets[key] = tuple(masses)
         return found
 
-    def _masses(self, weights: Sequence[Weight], state: DeviceState, level: int) -> list[Weight]:
-        idle = state.idle
-        masses: list[Any] = [0] * len(BUCKETS)
-        if not idle:
-            return masses
-        judged = self._judged.get(state)
-        if judged is None:
-            judged = self._judged[state] = tuple([_judge(state, *demand) for demand in self._demands])
-        for weight, needed, demand in zip(weights, self._needed, self._demand_of, strict=True):
-            enough, short, unusable = judged[demand]
-            bucket = enough if needed < level else short
-            if bucket == _SATISFIED:
-                masses[_LACK_GPU] += weight * unusable
-                masses[_SATISFIED] += weight * (idle - unusable)
-            else:
-                masses[bucket] += weight * idle
-        return masses
+    def _masses(self, weights: Int64Array | FloatArray, state: DeviceState, enough: BoolArray) -> FloatArray:
+        """float64[levels, buckets] of the ``enough`` levels; _SATISFIED, which is what remains, is left at 0."""
+        if not state.idle:
+            return np.zeros((len(enough), len(BUCKETS)))
+        first = np.array(state.free, dtype=np.int64).searchsorted(self._milli)
+        kinds = self._kinds_on(state.model)
+        kinds = kinds + ((kinds == _NO_ROOM) & (len(state.free) - first >= self._gpus))
+        unusable = np.where(kinds == _ROOM, np.array([0, *accumulate(state.free)])[first], state.idle)
+        buckets = np.where(enough, _WITH_CPU[kinds], _WITHOUT_CPU[kinds]) + self._first_bucket[: len(enough)]
+        terms = weights * np.where(enough, unusable, state.idle)
+        size = len(enough) * len(BUCKETS)
+        # bincount adds the terms of a bucket one by one in the order of the typical pods.
+        masses = np.bincount(buckets.ravel(), terms.ravel(), size).astype(np.float64, copy=False)
+        return masses.reshape(-1, len(BUCKETS))
 
-
-_WITHOUT_GPU: Judgement = (_NO_GPU_FITS, _NO_GPU_LACKS_CPU, 0)
-_WRONG_MODEL: Judgement = (_NO_ACCESS, _NO_ACCESS, 0)
-_NO_ROOM: Judgement = (_LACK_GPU, _LACK_BOTH, 0)
-
-
-def _judge(state: DeviceState, milli: int, count: int, models: tuple[str, ...]) -> Judgement:
-    if not milli:
-        return _WITHOUT_GPU
-    if models and state.model not in models:
-        return _WRONG_MODEL
-    free = state.free
-    first = bisect_left(free, milli)
-    return _NO_ROOM if len(free) - first < count else _room(sum(free[:first]))
-
-
-@lru_cache(maxsize=1 << 14)
-def _room(unusable: int) -> Judgement:
-    """One object for all states: thousands of them are kept, each judged by dozens of demands."""
-    return _SATISFIED, _LACK_CPU, unusable
+    def _kinds_on(self, model: str) -> IntArray:
+        found = self._kinds.get(model)
+        if found is None:
+            found = np.full(len(self._typical), _NO_ROOM, dtype=np.intp)
+            found[[bool(pod.models) and model not in pod.models for pod in self._typical]] = _WRONG_MODEL
+            found[self._milli == 0] = _WITHOUT_GPU
+            self._kinds[model] = found
+        return found
 
 
 @lru_cache(maxsize=1)

@@ -13,7 +13,6 @@ reserved, is the one it gets.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Hashable, Sequence
 
 import numpy as np
@@ -57,7 +56,7 @@ class FGD:
         points = list(map(known.get, situations))
         for i, found in enumerate(points):
             if found is None:
-                points[i] = known[situations[i]] = self._points(situations[i], pod.gpu)
+                points[i] = self._judged(situations[i], pod.gpu, known)
         return np.array(points, dtype=np.int64)
 
     def reserve(self, cycle: Cycle, pod: PodView, node_name: str) -> None:
@@ -67,8 +66,7 @@ class FGD:
         free = cycle.free_devices(node_name)
         points = free
         if pod.gpu.milli < WHOLE:
-            (situation,) = self._situations(pod, cycle.node(node_name))
-            by_room = self._points_by_room(situation, pod.gpu)
+            by_room = self._points_by_room(pod, pod.gpu, cycle.node(node_name))
             points = [by_room.get(room, -1) for room in free]
         cycle.devices = choose_devices(free, pod.gpu, points)
 
@@ -81,24 +79,25 @@ class FGD:
         before, after = level(free).tolist(), level(free - pod.request(CPU)).tolist()
         return list(zip(nodes.devices.states, before, after, strict=True))
 
-    def _points(self, situation: Situation, gpu: GpuRequest | None) -> int:
+    def _judged(self, situation: Situation, gpu: GpuRequest | None, known: Memo[Situation, int]) -> int:
         """The score of a node; 0 where the devices have no room."""
-        state, before, after = situation
-        if gpu is None:
+        found = known.get(situation)  # another node of the same view may have been in it
+        if found is None:
+            state, before, after = situation
             fragments = self._fragmentation.fragments
-            return _sigmoid(fragments(state, before) - fragments(state, after))
-        return max(self._points_by_room(situation, gpu).values(), default=0)
+            left = [state] if gpu is None else state.choices(gpu).values()
+            # The fewer fragments the higher the score, so the best choice of devices leaves the fewest.
+            least = min([fragments(state)[after] for state in left], default=None)
+            found = known[situation] = 0 if least is None else _sigmoid(fragments(state)[before] - least)
+        return found
 
-    def _points_by_room(self, situation: Situation, gpu: GpuRequest) -> dict[int, int]:
+    def _points_by_room(self, pod: PodView, gpu: GpuRequest, node: NodeView) -> dict[int, int]:
         """The score if devices with so many milli free are taken, for those the pod fits on."""
-        state, before, after = situation
-        fragments = self._fragmentation.fragments
-        now, free = fragments(state, before), state.free
-        return {
-            room: _sigmoid(now - fragments(state.taking(room, gpu.milli, gpu.count), after))
-            for room in dict.fromkeys(free[bisect_left(free, gpu.milli) :])
-            if gpu.count == 1 or free.count(room) >= gpu.count
-        }
+        (state,) = node.devices.states
+        free = node.free(CPU).item()
+        level, fragments = self._fragmentation.level, self._fragmentation.fragments
+        now, after = fragments(state)[level(free)], level(free - pod.request(CPU))
+        return {room: _sigmoid(now - fragments(left)[after]) for room, left in state.choices(gpu).items()}
 
 
 def _sigmoid(milli: float) -> int:

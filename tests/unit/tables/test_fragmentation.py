@@ -45,7 +45,7 @@ def test_models_tell_shapes_apart_as_written() -> None:
 def test_nobody_expected_is_no_fragmentation() -> None:
     assert typical_pods([]) == ()
     nothing = Fragmentation(())
-    assert nothing.fragments(state(1000), nothing.level(4000)) == 0.0
+    assert nothing.fragments(state(1000))[nothing.level(4000)] == 0.0
     assert nothing.buckets(state(1000), 0) == (0,) * 7
 
 
@@ -72,7 +72,7 @@ def test_idle_devices_fall_into_the_bucket_the_pod_puts_them_in(
     masses = found.buckets(state(*free), found.level(cpu))
     assert {name: mass for name, mass in zip(BUCKETS, masses, strict=True) if mass} == buckets
     fragments = sum(mass for name, mass in buckets.items() if name != "q3_satisfied")
-    assert found.fragments(state(*free), found.level(cpu)) == fragments
+    assert found.fragments(state(*free))[found.level(cpu)] == fragments
 
 
 def test_pods_count_by_how_usual_they_are_and_all_buckets_together_are_what_is_idle() -> None:
@@ -81,7 +81,7 @@ def test_pods_count_by_how_usual_they_are_and_all_buckets_together_are_what_is_i
     assert masses["q3_satisfied"] == 3 * 1000
     assert (masses["q2_lack_gpu"], masses["xl_satisfied"]) == (3 * 500, 1500)
     assert sum(masses.values()) == found.pods * 1500
-    assert found.fragments(state(500, 1000), found.level(1000)) == 0.75 * 500 + 0.25 * 1500
+    assert found.fragments(state(500, 1000))[found.level(1000)] == 0.75 * 500 + 0.25 * 1500
 
 
 def test_levels_are_counted_alike_one_by_one_and_together() -> None:
