@@ -38,19 +38,20 @@ class DeviceState:
         self.free = free
         self.idle = sum(free)
         self.used = len(free) * WHOLE - self.idle
-        self._choices: dict[GpuRequest, dict[int, DeviceState]] = {}
+        self._choices: dict[tuple[int, int], dict[int, DeviceState]] = {}
 
     def choices(self, request: GpuRequest) -> dict[int, DeviceState]:
         """The states a pod with ``request`` may leave, by what was free on the devices it takes; {} if it has no room.
 
         All of its devices have equally much free: a pod either shares one, or takes whole ones.
         """
-        found = self._choices.get(request)
+        key = milli, count = request.milli, request.count
+        found = self._choices.get(key)
         if found is None:
-            free, milli, count = self.free, request.milli, request.count
+            free = self.free
             rooms = dict.fromkeys(free[bisect_left(free, milli) :])
             found = {room: self.taking(room, milli, count) for room in rooms if free.count(room) >= count}
-            self._choices[request] = found
+            self._choices[key] = found
         return found
 
     def taking(self, free: int, milli: int, count: int = 1) -> DeviceState:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,14 +34,7 @@ BUCKETS = (
     "q3_satisfied",
 )
 """Names of the buckets; all but the last are fragments. ``xl`` and ``xr`` are pods that want no GPU."""
-_LACK_BOTH, _LACK_GPU, _LACK_CPU, _NO_GPU_FITS, _NO_GPU_LACKS_CPU, _NO_ACCESS, _SATISFIED = range(7)
-
-_WITHOUT_GPU, _WRONG_MODEL, _NO_ROOM, _ROOM = range(4)
-"""What the devices of a node are to a typical pod."""
-_WITH_CPU = np.array([_NO_GPU_FITS, _NO_ACCESS, _LACK_GPU, _LACK_GPU])
-"""By that, the bucket for what the pod cannot use though cpu is enough: with room, what lies on devices too full."""
-_WITHOUT_CPU = np.array([_NO_GPU_LACKS_CPU, _NO_ACCESS, _LACK_BOTH, _LACK_CPU])
-"""The bucket for all that is idle where cpu is short."""
+_LACK_BOTH, _LACK_GPU, _LACK_CPU, _NO_GPU_FITS, _NO_GPU_LACKS_CPU, _NO_ACCESS, _SATISFIED = range(len(BUCKETS))
 
 POPULARITY = 0.95
 """The most usual shapes that make up this share of all pods are typical; the rest does not count."""
@@ -81,6 +75,18 @@ def typical_pods(expected: Iterable[ExpectedPod]) -> tuple[TypicalPod, ...]:
     return tuple(TypicalPod(counts[shape], counts[shape] / everything / coverage, *shape) for shape in chosen)
 
 
+class ModelSeen(NamedTuple):
+    """A model of devices as the typical pods see it.
+
+    ``usable`` bool[typical pods]: who may use it. ``with_room``, ``without_room`` intp[levels, typical pods]: the
+    bucket of what a pod cannot use, by whether it finds room.
+    """
+
+    usable: BoolArray
+    with_room: IntArray
+    without_room: IntArray
+
+
 class Fragmentation:
     """The buckets of a node as a function of its devices and its free cpu, remembered.
 
@@ -101,10 +107,8 @@ class Fragmentation:
         needed = np.array([self._requests.index(pod.cpu_milli) for pod in typical], dtype=np.intp)
         self._enough: BoolArray = needed < np.arange(len(self._requests) + 1)[:, np.newaxis]
         """bool[levels, typical pods]: whether the cpu is enough."""
-        self._first_bucket = len(BUCKETS) * np.arange(len(self._enough))[:, np.newaxis]
-        """Where the buckets of a level begin when those of all levels stand in one row."""
-        self._kinds: dict[str, IntArray] = {}
-        """By model: the kind of each typical pod where it finds no room."""
+        self._seen: dict[str, ModelSeen] = {}
+        """By model."""
         self._fragments: Memo[DeviceState, list[float]] = Memo()
         self._buckets: Memo[tuple[DeviceState, int], tuple[int, ...]] = Memo()
 
@@ -123,7 +127,7 @@ class Fragmentation:
         """
         found = self._fragments.get(state)
         if found is None:
-            masses = self._masses(self._shares, state, self._enough)[:, :_SATISFIED]
+            masses = self._masses(self._shares, state)[:, :_SATISFIED]
             # Accumulated: unlike a sum, which may pair them, this adds one bucket after the other.
             found = self._fragments[state] = np.add.accumulate(masses, axis=1)[:, -1].tolist()
         return found
@@ -133,33 +137,41 @@ class Fragmentation:
         key = (state, level)
         found = self._buckets.get(key)
         if found is None:
-            (masses,) = self._masses(self._counts, state, self._enough[level : level + 1]).astype(np.int64).tolist()
+            masses = list(map(int, self._masses(self._counts, state, slice(level, level + 1))[level].tolist()))
             masses[_SATISFIED] = self.pods * state.idle - sum(masses)
             found = self._buckets[key] = tuple(masses)
         return found
 
-    def _masses(self, weights: Int64Array | FloatArray, state: DeviceState, enough: BoolArray) -> FloatArray:
-        """float64[levels, buckets] of the ``enough`` levels; _SATISFIED, which is what remains, is left at 0."""
-        if not state.idle:
-            return np.zeros((len(enough), len(BUCKETS)))
-        first = np.array(state.free, dtype=np.int64).searchsorted(self._milli)
-        kinds = self._kinds_on(state.model)
-        kinds = kinds + ((kinds == _NO_ROOM) & (len(state.free) - first >= self._gpus))
-        unusable = np.where(kinds == _ROOM, np.array([0, *accumulate(state.free)])[first], state.idle)
-        buckets = np.where(enough, _WITH_CPU[kinds], _WITHOUT_CPU[kinds]) + self._first_bucket[: len(enough)]
-        terms = weights * np.where(enough, unusable, state.idle)
-        size = len(enough) * len(BUCKETS)
+    def _masses(self, weights: Int64Array | FloatArray, state: DeviceState, levels: slice = slice(None)) -> FloatArray:
+        """float64[levels, buckets], of those ``levels`` only; _SATISFIED, which is what remains, is left at 0."""
+        free, idle = state.free, state.idle
+        if not idle:
+            return np.zeros((len(self._enough), len(BUCKETS)))
+        seen = self._seen.get(state.model) or self._see(state.model)
+        first = np.array(free).searchsorted(self._milli)
+        room = seen.usable & (len(free) - first >= self._gpus)
+        too_full = np.array([0, *accumulate(free)])[first]
+        terms = np.where(self._enough[levels], weights * np.where(room, too_full, idle), weights * idle)
+        buckets = np.where(room, seen.with_room[levels], seen.without_room[levels])
         # bincount adds the terms of a bucket one by one in the order of the typical pods.
-        masses = np.bincount(buckets.ravel(), terms.ravel(), size).astype(np.float64, copy=False)
-        return masses.reshape(-1, len(BUCKETS))
+        masses = np.bincount(buckets.ravel(), terms.ravel(), self._enough.shape[0] * len(BUCKETS))
+        return masses.astype(np.float64, copy=False).reshape(-1, len(BUCKETS))
 
-    def _kinds_on(self, model: str) -> IntArray:
-        found = self._kinds.get(model)
-        if found is None:
-            found = np.full(len(self._typical), _NO_ROOM, dtype=np.intp)
-            found[[bool(pod.models) and model not in pod.models for pod in self._typical]] = _WRONG_MODEL
-            found[self._milli == 0] = _WITHOUT_GPU
-            self._kinds[model] = found
+    def _see(self, model: str) -> ModelSeen:
+        without_gpu = self._milli == 0
+        wrong = np.array([bool(pod.models) and model not in pod.models for pod in self._typical], dtype=np.bool_)
+        wrong &= ~without_gpu
+
+        def buckets(enough: int, short: int) -> IntArray:
+            """The places of the buckets for pods that may use the model when those of all levels stand in one row."""
+            with_cpu = np.where(without_gpu, _NO_GPU_FITS, np.where(wrong, _NO_ACCESS, enough))
+            without_cpu = np.where(without_gpu, _NO_GPU_LACKS_CPU, np.where(wrong, _NO_ACCESS, short))
+            of_level = np.where(self._enough, with_cpu, without_cpu)
+            return of_level + len(BUCKETS) * np.arange(len(of_level))[:, np.newaxis]
+
+        # With enough cpu and room what lies on devices too full for the pod is what it cannot use.
+        found = ModelSeen(~(without_gpu | wrong), buckets(_LACK_GPU, _LACK_CPU), buckets(_LACK_GPU, _LACK_BOTH))
+        self._seen[model] = found
         return found
 
 

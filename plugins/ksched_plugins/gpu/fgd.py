@@ -56,7 +56,10 @@ class FGD:
         points = list(map(known.get, situations))
         for i, found in enumerate(points):
             if found is None:
-                points[i] = self._judged(situations[i], pod.gpu, known)
+                situation = situations[i]
+                if situation not in known:
+                    known[situation] = self._points(situation, pod.gpu)
+                points[i] = known[situation]
         return np.array(points, dtype=np.int64)
 
     def reserve(self, cycle: Cycle, pod: PodView, node_name: str) -> None:
@@ -79,17 +82,15 @@ class FGD:
         before, after = level(free).tolist(), level(free - pod.request(CPU)).tolist()
         return list(zip(nodes.devices.states, before, after, strict=True))
 
-    def _judged(self, situation: Situation, gpu: GpuRequest | None, known: Memo[Situation, int]) -> int:
+    def _points(self, situation: Situation, gpu: GpuRequest | None) -> int:
         """The score of a node; 0 where the devices have no room."""
-        found = known.get(situation)  # another node of the same view may have been in it
-        if found is None:
-            state, before, after = situation
-            fragments = self._fragmentation.fragments
-            left = [state] if gpu is None else state.choices(gpu).values()
-            # The fewer fragments the higher the score, so the best choice of devices leaves the fewest.
-            least = min([fragments(state)[after] for state in left], default=None)
-            found = known[situation] = 0 if least is None else _sigmoid(fragments(state)[before] - least)
-        return found
+        state, before, after = situation
+        fragments = self._fragmentation.fragments
+        left = [state] if gpu is None else state.choices(gpu).values()
+        if not left:
+            return 0
+        # The fewer fragments the higher the score, so the best choice of devices leaves the fewest.
+        return _sigmoid(fragments(state)[before] - min([fragments(choice)[after] for choice in left]))
 
     def _points_by_room(self, pod: PodView, gpu: GpuRequest, node: NodeView) -> dict[int, int]:
         """The score if devices with so many milli free are taken, for those the pod fits on."""
@@ -97,7 +98,7 @@ class FGD:
         free = node.free(CPU).item()
         level, fragments = self._fragmentation.level, self._fragmentation.fragments
         now, after = fragments(state)[level(free)], level(free - pod.request(CPU))
-        return {room: _sigmoid(now - fragments(left)[after]) for room, left in state.choices(gpu).items()}
+        return {room: _sigmoid(now - fragments(choice)[after]) for room, choice in state.choices(gpu).items()}
 
 
 def _sigmoid(milli: float) -> int:

@@ -26,7 +26,7 @@ class Random:
         points = np.zeros(len(nodes), dtype=np.int64)
         if len(nodes):
             ranks, drawn = nodes.name_ranks, cycle.random() % len(nodes)
-            present = np.zeros(ranks.max() + 1, dtype=np.bool_)
+            present = np.zeros(nodes.total_nodes, dtype=np.bool_)
             present[ranks] = True
             points[ranks == present.nonzero()[0][drawn]] = 100
         return points
