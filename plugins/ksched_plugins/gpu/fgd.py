@@ -52,14 +52,7 @@ class FGD:
         known = self._known.get(pod.gpu)
         if known is None:
             known = self._known[pod.gpu] = Memo()
-        situations = self._situations(pod, nodes)
-        points = list(map(known.get, situations))
-        for i, found in enumerate(points):
-            if found is None:
-                situation = situations[i]
-                if situation not in known:
-                    known[situation] = self._points(situation, pod.gpu)
-                points[i] = known[situation]
+        points = known.each(self._situations(pod, nodes), lambda situation: self._points(situation, pod.gpu))
         return np.array(points, dtype=np.int64)
 
     def reserve(self, cycle: Cycle, pod: PodView, node_name: str) -> None:
