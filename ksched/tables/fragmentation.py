@@ -107,7 +107,7 @@ class Fragmentation:
         needed = np.array([self._requests.index(pod.cpu_milli) for pod in typical], dtype=np.intp)
         self._enough: BoolArray = needed < np.arange(len(self._requests) + 1)[:, np.newaxis]
         """bool[levels, typical pods]: whether the cpu is enough."""
-        self._seen: dict[str, ModelSeen] = {}
+        self._seen: Memo[str, ModelSeen] = Memo()
         """By model."""
         self._fragments: Memo[DeviceState, list[float]] = Memo()
         self._buckets: Memo[tuple[DeviceState, int], tuple[int, ...]] = Memo()
