@@ -337,17 +337,18 @@ class Framework(BindingCycle):
     ) -> Int64Array:
         """``totals`` with the points of Score plugins that are asked every time; ``parts`` grows by theirs."""
         everywhere = count == self.table.n
-        rows = None if everywhere else np.flatnonzero(feasible)
+        rows = None if everywhere else feasible.nonzero()[0]
         nodes = NodeView(self.table, rows)
         for plugin, weight in entry.moment_scores:
-            if not wants_score(plugin, ask(plugin), nodes):
+            asked = ask(plugin)
+            if not wants_score(plugin, asked, nodes):
                 continue
-            points = score_view(nodes, plugin, ask(plugin))
+            points = score_view(nodes, plugin, asked)
             if rows is not None:
                 spread = np.zeros(len(totals), dtype=np.int64)
                 spread[rows] = points
                 points = spread
-            totals = totals + points * weight
+            totals = totals + (points if weight == 1 else points * weight)
             parts.append(Scored(plugin.name, weight, points))
         return totals
 

@@ -5,7 +5,9 @@ Devices are what resource sums cannot express: two half-free devices do not make
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 import numpy as np
 
@@ -29,25 +31,35 @@ class DeviceState:
     Equal states are one object (:func:`device_state`), so whatever follows from a state can be remembered by it (Memo).
     """
 
-    __slots__ = ("_after", "free", "idle", "model", "used")
+    __slots__ = ("_choices", "free", "idle", "model", "used")
 
     def __init__(self, model: str, free: tuple[int, ...]) -> None:
         self.model = model
         self.free = free
         self.idle = sum(free)
         self.used = len(free) * WHOLE - self.idle
-        self._after: dict[tuple[int, int, int], DeviceState] = {}
+        self._choices: dict[tuple[int, int], dict[int, DeviceState]] = {}
+
+    def choices(self, request: GpuRequest) -> dict[int, DeviceState]:
+        """The states a pod with ``request`` may leave, by what was free on the devices it takes; {} if it has no room.
+
+        All of its devices have equally much free: a pod either shares one, or takes whole ones.
+        """
+        key = milli, count = request.milli, request.count
+        found = self._choices.get(key)
+        if found is None:
+            free = self.free
+            rooms = dict.fromkeys(free[bisect_left(free, milli) :])
+            found = {room: self.taking(room, milli, count) for room in rooms if free.count(room) >= count}
+            self._choices[key] = found
+        return found
 
     def taking(self, free: int, milli: int, count: int = 1) -> DeviceState:
         """The state once ``milli`` is taken of ``count`` devices with ``free``; ValueError if there are too few."""
-        key = (free, milli, count)
-        found = self._after.get(key)
-        if found is None:
-            left = list(self.free)
-            for _ in range(count):
-                left[left.index(free)] -= milli
-            found = self._after[key] = device_state(self.model, left)
-        return found
+        left = list(self.free)
+        for _ in range(count):
+            left[left.index(free)] -= milli
+        return device_state(self.model, left)
 
     def __repr__(self) -> str:
         return f"DeviceState({self.model!r}, {self.free})"
@@ -155,8 +167,10 @@ class DeviceColumns:
 
     def states(self, rows: Sequence[int]) -> list[DeviceState]:
         """The devices of each row: the same object for all rows whose devices are alike."""
-        known = self._states.get
-        return [known(row) or self._find_state(row) for row in rows]
+        found = list(map(self._states.get, rows))
+        if None in found:
+            return [self.state(row) for row in rows]
+        return cast("list[DeviceState]", found)
 
     def state(self, row: int) -> DeviceState:
         """The devices of one row."""

@@ -7,18 +7,19 @@ fragment. Memory and pod slots play no role.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeVar
+from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 
 from ksched.objects import CPU
 from ksched.objects.gpu import allowed_models
-from ksched.tables.arrays import Int64Array, IntArray
+from ksched.tables.arrays import BoolArray, FloatArray, Int64Array, IntArray
 from ksched.tables.devices import DeviceState
 from ksched.tables.memo import Memo
 from ksched.tables.pod_view import ExpectedPod
@@ -33,11 +34,7 @@ BUCKETS = (
     "q3_satisfied",
 )
 """Names of the buckets; all but the last are fragments. ``xl`` and ``xr`` are pods that want no GPU."""
-_LACK_BOTH, _LACK_GPU, _LACK_CPU, _NO_GPU_FITS, _NO_GPU_LACKS_CPU, _NO_ACCESS, _SATISFIED = range(7)
-
-Weight = TypeVar("Weight", int, float)
-Judgement = tuple[int, int, int]
-"""The bucket where cpu is enough, the one where it is short, and the milli on devices with too little for the pod."""
+_LACK_BOTH, _LACK_GPU, _LACK_CPU, _NO_GPU_FITS, _NO_GPU_LACKS_CPU, _NO_ACCESS, _SATISFIED = range(len(BUCKETS))
 
 POPULARITY = 0.95
 """The most usual shapes that make up this share of all pods are typical; the rest does not count."""
@@ -78,6 +75,18 @@ def typical_pods(expected: Iterable[ExpectedPod]) -> tuple[TypicalPod, ...]:
     return tuple(TypicalPod(counts[shape], counts[shape] / everything / coverage, *shape) for shape in chosen)
 
 
+class ModelSeen(NamedTuple):
+    """A model of devices as the typical pods see it.
+
+    ``usable`` bool[typical pods]: who may use it. ``with_room``, ``without_room`` intp[levels, typical pods]: the
+    bucket of what a pod cannot use, by whether it finds room.
+    """
+
+    usable: BoolArray
+    with_room: IntArray
+    without_room: IntArray
+
+
 class Fragmentation:
     """The buckets of a node as a function of its devices and its free cpu, remembered.
 
@@ -90,15 +99,17 @@ class Fragmentation:
         """How many pods the typical shapes stand for."""
         self._requests = sorted({pod.cpu_milli for pod in typical})
         self._requests_array = np.array(self._requests, dtype=np.int64)
-        self._needed = [self._requests.index(pod.cpu_milli) for pod in typical]
-        self._counts = [pod.count for pod in typical]
-        self._shares = [pod.share for pod in typical]
-        wanted = [(pod.gpu_milli, pod.gpu_count, pod.models) for pod in typical]
-        self._demands = sorted(set(wanted))
-        self._demand_of = [self._demands.index(demand) for demand in wanted]
-        self._judged: Memo[DeviceState, tuple[Judgement, ...]] = Memo()
-        """By demand."""
-        self._fragments: Memo[tuple[DeviceState, int], float] = Memo()
+        self._typical = typical
+        self._milli = np.array([pod.gpu_milli for pod in typical], dtype=np.int64)
+        self._gpus = np.array([pod.gpu_count for pod in typical], dtype=np.int64)
+        self._counts = np.array([pod.count for pod in typical], dtype=np.int64)
+        self._shares = np.array([pod.share for pod in typical], dtype=np.float64)
+        needed = np.array([self._requests.index(pod.cpu_milli) for pod in typical], dtype=np.intp)
+        self._enough: BoolArray = needed < np.arange(len(self._requests) + 1)[:, np.newaxis]
+        """bool[levels, typical pods]: whether the cpu is enough."""
+        self._seen: Memo[str, ModelSeen] = Memo()
+        """By model."""
+        self._fragments: Memo[DeviceState, list[float]] = Memo()
         self._buckets: Memo[tuple[DeviceState, int], tuple[int, ...]] = Memo()
 
     def level(self, cpu_free: int) -> int:
@@ -109,16 +120,16 @@ class Fragmentation:
         """The level of each of many amounts."""
         return self._requests_array.searchsorted(cpu_free, "right")
 
-    def fragments(self, state: DeviceState, level: int) -> float:
-        """Idle milli of a node that are fragments, averaged over typical pods by their share.
+    def fragments(self, state: DeviceState) -> list[float]:
+        """By level: idle milli of a node that are fragments, averaged over typical pods by their share.
 
         Terms are added in the order of the published simulator: equal to the last bit, which its scores depend on.
         """
-        key = (state, level)
-        found = self._fragments.get(key)
+        found = self._fragments.get(state)
         if found is None:
-            q1, q2, q4, xl, xr, none, _ = self._masses(self._shares, state, level)
-            found = self._fragments[key] = float(q1 + q2 + q4 + xl + xr + none)
+            masses = self._masses(self._shares, state)[:, :_SATISFIED]
+            # Accumulated: unlike a sum, which may pair them, this adds one bucket after the other.
+            found = self._fragments[state] = np.add.accumulate(masses, axis=1)[:, -1].tolist()
         return found
 
     def buckets(self, state: DeviceState, level: int) -> tuple[int, ...]:
@@ -126,47 +137,42 @@ class Fragmentation:
         key = (state, level)
         found = self._buckets.get(key)
         if found is None:
-            found = self._buckets[key] = tuple(self._masses(self._counts, state, level))
+            masses = list(map(int, self._masses(self._counts, state, slice(level, level + 1))[level].tolist()))
+            masses[_SATISFIED] = self.pods * state.idle - sum(masses)
+            found = self._buckets[key] = tuple(masses)
         return found
 
-    def _masses(self, weights: Sequence[Weight], state: DeviceState, level: int) -> list[Weight]:
-        idle = state.idle
-        masses: list[Any] = [0] * len(BUCKETS)
+    def _masses(self, weights: Int64Array | FloatArray, state: DeviceState, levels: slice = slice(None)) -> FloatArray:
+        """float64[levels, buckets], of those ``levels`` only; _SATISFIED, which is what remains, is left at 0."""
+        free, idle = state.free, state.idle
         if not idle:
-            return masses
-        judged = self._judged.get(state)
-        if judged is None:
-            judged = self._judged[state] = tuple([_judge(state, *demand) for demand in self._demands])
-        for weight, needed, demand in zip(weights, self._needed, self._demand_of, strict=True):
-            enough, short, unusable = judged[demand]
-            bucket = enough if needed < level else short
-            if bucket == _SATISFIED:
-                masses[_LACK_GPU] += weight * unusable
-                masses[_SATISFIED] += weight * (idle - unusable)
-            else:
-                masses[bucket] += weight * idle
-        return masses
+            return np.zeros((len(self._enough), len(BUCKETS)))
+        seen = self._seen.get(state.model) or self._see(state.model)
+        first = np.array(free).searchsorted(self._milli)
+        room = seen.usable & (len(free) - first >= self._gpus)
+        too_full = np.array([0, *accumulate(free)])[first]
+        terms = np.where(self._enough[levels], weights * np.where(room, too_full, idle), weights * idle)
+        buckets = np.where(room, seen.with_room[levels], seen.without_room[levels])
+        # bincount adds the terms of a bucket one by one in the order of the typical pods.
+        masses = np.bincount(buckets.ravel(), terms.ravel(), self._enough.shape[0] * len(BUCKETS))
+        return masses.astype(np.float64, copy=False).reshape(-1, len(BUCKETS))
 
+    def _see(self, model: str) -> ModelSeen:
+        without_gpu = self._milli == 0
+        wrong = np.array([bool(pod.models) and model not in pod.models for pod in self._typical], dtype=np.bool_)
+        wrong &= ~without_gpu
 
-_WITHOUT_GPU: Judgement = (_NO_GPU_FITS, _NO_GPU_LACKS_CPU, 0)
-_WRONG_MODEL: Judgement = (_NO_ACCESS, _NO_ACCESS, 0)
-_NO_ROOM: Judgement = (_LACK_GPU, _LACK_BOTH, 0)
+        def buckets(enough: int, short: int) -> IntArray:
+            """The places of the buckets for pods that may use the model when those of all levels stand in one row."""
+            with_cpu = np.where(without_gpu, _NO_GPU_FITS, np.where(wrong, _NO_ACCESS, enough))
+            without_cpu = np.where(without_gpu, _NO_GPU_LACKS_CPU, np.where(wrong, _NO_ACCESS, short))
+            of_level = np.where(self._enough, with_cpu, without_cpu)
+            return of_level + len(BUCKETS) * np.arange(len(of_level))[:, np.newaxis]
 
-
-def _judge(state: DeviceState, milli: int, count: int, models: tuple[str, ...]) -> Judgement:
-    if not milli:
-        return _WITHOUT_GPU
-    if models and state.model not in models:
-        return _WRONG_MODEL
-    free = state.free
-    first = bisect_left(free, milli)
-    return _NO_ROOM if len(free) - first < count else _room(sum(free[:first]))
-
-
-@lru_cache(maxsize=1 << 14)
-def _room(unusable: int) -> Judgement:
-    """One object for all states: thousands of them are kept, each judged by dozens of demands."""
-    return _SATISFIED, _LACK_CPU, unusable
+        # With enough cpu and room what lies on devices too full for the pod is what it cannot use.
+        found = ModelSeen(~(without_gpu | wrong), buckets(_LACK_GPU, _LACK_CPU), buckets(_LACK_GPU, _LACK_BOTH))
+        self._seen[model] = found
+        return found
 
 
 @lru_cache(maxsize=1)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -21,6 +22,17 @@ class Memo(dict[K, V]):
         if len(self) >= _LIMIT:
             self.clear()
         super().__setitem__(key, value)
+
+    def each(self, keys: Sequence[K], compute: Callable[[K], V]) -> list[V]:
+        """The result (never None) for each of ``keys``; what is not known is computed, once for equal keys."""
+        results: list[V | None] = list(map(self.get, keys))
+        for i, result in enumerate(results):
+            if result is None:
+                key = keys[i]
+                if key not in self:
+                    self[key] = compute(key)
+                results[i] = self[key]
+        return cast("list[V]", results)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Memo, ())

@@ -339,7 +339,8 @@ class DeviceView:
     def states(self) -> list[DeviceState]:
         """Model and free milli of each node's devices; nodes whose devices are alike have the same object."""
         self._view.reads |= USAGE | NODE
-        return self._columns.states(self._view.rows.tolist())
+        rows = self._view._rows
+        return self._columns.states(range(self._view._n) if rows is None else rows.tolist())
 
     @property
     def holders(self) -> Int32Array:

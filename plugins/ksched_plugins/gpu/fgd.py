@@ -13,7 +13,6 @@ reserved, is the one it gets.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Hashable, Sequence
 
 import numpy as np
@@ -53,11 +52,7 @@ class FGD:
         known = self._known.get(pod.gpu)
         if known is None:
             known = self._known[pod.gpu] = Memo()
-        situations = self._situations(pod, nodes)
-        points = list(map(known.get, situations))
-        for i, found in enumerate(points):
-            if found is None:
-                points[i] = known[situations[i]] = self._points(situations[i], pod.gpu)
+        points = known.each(self._situations(pod, nodes), lambda situation: self._points(situation, pod.gpu))
         return np.array(points, dtype=np.int64)
 
     def reserve(self, cycle: Cycle, pod: PodView, node_name: str) -> None:
@@ -67,8 +62,7 @@ class FGD:
         free = cycle.free_devices(node_name)
         points = free
         if pod.gpu.milli < WHOLE:
-            (situation,) = self._situations(pod, cycle.node(node_name))
-            by_room = self._points_by_room(situation, pod.gpu)
+            by_room = self._points_by_room(pod, pod.gpu, cycle.node(node_name))
             points = [by_room.get(room, -1) for room in free]
         cycle.devices = choose_devices(free, pod.gpu, points)
 
@@ -84,21 +78,20 @@ class FGD:
     def _points(self, situation: Situation, gpu: GpuRequest | None) -> int:
         """The score of a node; 0 where the devices have no room."""
         state, before, after = situation
-        if gpu is None:
-            fragments = self._fragmentation.fragments
-            return _sigmoid(fragments(state, before) - fragments(state, after))
-        return max(self._points_by_room(situation, gpu).values(), default=0)
-
-    def _points_by_room(self, situation: Situation, gpu: GpuRequest) -> dict[int, int]:
-        """The score if devices with so many milli free are taken, for those the pod fits on."""
-        state, before, after = situation
         fragments = self._fragmentation.fragments
-        now, free = fragments(state, before), state.free
-        return {
-            room: _sigmoid(now - fragments(state.taking(room, gpu.milli, gpu.count), after))
-            for room in dict.fromkeys(free[bisect_left(free, gpu.milli) :])
-            if gpu.count == 1 or free.count(room) >= gpu.count
-        }
+        left = [state] if gpu is None else state.choices(gpu).values()
+        if not left:
+            return 0
+        # The fewer fragments the higher the score, so the best choice of devices leaves the fewest.
+        return _sigmoid(fragments(state)[before] - min([fragments(choice)[after] for choice in left]))
+
+    def _points_by_room(self, pod: PodView, gpu: GpuRequest, node: NodeView) -> dict[int, int]:
+        """The score if devices with so many milli free are taken, for those the pod fits on."""
+        (state,) = node.devices.states
+        free = node.free(CPU).item()
+        level, fragments = self._fragmentation.level, self._fragmentation.fragments
+        now, after = fragments(state)[level(free)], level(free - pod.request(CPU))
+        return {room: _sigmoid(now - fragments(choice)[after]) for room, choice in state.choices(gpu).items()}
 
 
 def _sigmoid(milli: float) -> int:

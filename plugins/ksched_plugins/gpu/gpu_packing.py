@@ -36,14 +36,14 @@ class GpuPacking:
 
     def score(self, cycle: Cycle, pod: PodView, nodes: NodeView) -> Int64Array:
         """int64[n]."""
-        if pod.gpu is None:
+        gpu = pod.gpu
+        if gpu is None:
             return np.zeros(len(nodes), dtype=np.int64)
-        known = self._known.setdefault(pod.gpu, Memo())
-        states = nodes.devices.states
-        for state in states:
-            if state not in known:
-                known[state] = points(state.free, pod.gpu)
-        return np.array([known[state] for state in states], dtype=np.int64)
+        known = self._known.get(gpu)
+        if known is None:
+            known = self._known[gpu] = Memo()
+        found = known.each(nodes.devices.states, lambda state: points(state.free, gpu))
+        return np.array(found, dtype=np.int64)
 
 
 def points(free: tuple[int, ...], request: GpuRequest) -> int:

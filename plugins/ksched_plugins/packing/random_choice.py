@@ -25,6 +25,8 @@ class Random:
         """int64[n]: 100 for the node drawn. Which one is drawn does not depend on the order of the rows."""
         points = np.zeros(len(nodes), dtype=np.int64)
         if len(nodes):
-            ranks, drawn = nodes.name_ranks, int(cycle.random()) % len(nodes)
-            points[np.argpartition(ranks, drawn)[drawn]] = 100
+            ranks, drawn = nodes.name_ranks, cycle.random() % len(nodes)
+            present = np.zeros(nodes.total_nodes, dtype=np.bool_)
+            present[ranks] = True
+            points[ranks == present.nonzero()[0][drawn]] = 100
         return points

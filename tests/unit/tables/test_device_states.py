@@ -69,6 +69,21 @@ def test_taking_leads_to_the_state_a_pod_would_leave() -> None:
         expected.taking(1000, 1000, 2)
 
 
+def test_choices_are_the_states_a_request_may_leave_by_what_was_free_on_its_devices() -> None:
+    table = gpus(3)
+    table.add_pod(pod("p", gpu_milli=300), "n", (1,))
+
+    def choices(milli: int) -> dict[int, tuple[int, ...]]:
+        request = pod("q", gpu_milli=milli).gpu
+        assert request is not None
+        return {room: left.free for room, left in state(table).choices(request).items()}
+
+    assert choices(500) == {700: (200, 1000, 1000), 1000: (500, 700, 1000)}
+    assert choices(800) == {1000: (200, 700, 1000)}
+    assert choices(2000) == {1000: (0, 0, 700)}
+    assert choices(3000) == {}
+
+
 def test_pods_are_counted_by_the_whole_devices_they_hold() -> None:
     table = gpus(4)
     for name, milli, devices in (("a", 200, (0,)), ("b", 300, (0,)), ("c", 1000, (1,)), ("d", 2000, (2, 3))):

@@ -45,7 +45,7 @@ def test_models_tell_shapes_apart_as_written() -> None:
 def test_nobody_expected_is_no_fragmentation() -> None:
     assert typical_pods([]) == ()
     nothing = Fragmentation(())
-    assert nothing.fragments(state(1000), nothing.level(4000)) == 0.0
+    assert nothing.fragments(state(1000))[nothing.level(4000)] == 0.0
     assert nothing.buckets(state(1000), 0) == (0,) * 7
 
 
@@ -72,7 +72,7 @@ def test_idle_devices_fall_into_the_bucket_the_pod_puts_them_in(
     masses = found.buckets(state(*free), found.level(cpu))
     assert {name: mass for name, mass in zip(BUCKETS, masses, strict=True) if mass} == buckets
     fragments = sum(mass for name, mass in buckets.items() if name != "q3_satisfied")
-    assert found.fragments(state(*free), found.level(cpu)) == fragments
+    assert found.fragments(state(*free))[found.level(cpu)] == fragments
 
 
 def test_pods_count_by_how_usual_they_are_and_all_buckets_together_are_what_is_idle() -> None:
@@ -81,7 +81,52 @@ def test_pods_count_by_how_usual_they_are_and_all_buckets_together_are_what_is_i
     assert masses["q3_satisfied"] == 3 * 1000
     assert (masses["q2_lack_gpu"], masses["xl_satisfied"]) == (3 * 500, 1500)
     assert sum(masses.values()) == found.pods * 1500
-    assert found.fragments(state(500, 1000), found.level(1000)) == 0.75 * 500 + 0.25 * 1500
+    assert found.fragments(state(500, 1000))[found.level(1000)] == 0.75 * 500 + 0.25 * 1500
+
+
+def summed_one_by_one(pods: tuple[TypicalPod, ...], devices: DeviceState, level: int) -> float:
+    """The fragments as the published simulator adds them up."""
+    requests = sorted({pod.cpu_milli for pod in pods})
+    masses = dict.fromkeys(BUCKETS, 0.0)
+    for pod in pods:
+        enough = requests.index(pod.cpu_milli) < level
+        fitting = [milli for milli in devices.free if milli >= pod.gpu_milli]
+        room = len(fitting) >= pod.gpu_count
+        unusable = devices.idle
+        if not pod.gpu_milli:
+            bucket = "xl_satisfied" if enough else "xr_lack_cpu"
+        elif pod.models and devices.model not in pod.models:
+            bucket = "no_access"
+        elif room and enough:
+            bucket, unusable = "q2_lack_gpu", devices.idle - sum(fitting)
+        else:
+            bucket = "q4_lack_cpu" if room else "q2_lack_gpu" if enough else "q1_lack_both"
+        masses[bucket] += pod.share * unusable
+    *fragments, _ = masses.values()
+    total = 0.0
+    for mass in fragments:
+        total += mass
+    return total
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_fragments_are_to_the_last_bit_what_adding_term_by_term_gives(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    gpus = (None, 100, 300, 460, 1000, 2000, 4000)
+    usual = [
+        expected(int(rng.integers(1, 999)), str(cpu), gpus[rng.integers(7)], ("A10", "T4")[: rng.integers(3)])
+        for cpu in rng.integers(1, 20, 40)
+    ]
+    pods = typical_pods(usual)
+    found = Fragmentation(pods)
+    for count in range(9):
+        devices = state(*(rng.integers(0, 11, count) * 100).tolist())
+        by_level = found.fragments(devices)
+        assert by_level == [summed_one_by_one(pods, devices, level) for level in range(len(by_level))]
+        for level, fragments in enumerate(by_level):
+            masses = found.buckets(devices, level)
+            assert sum(masses) == found.pods * devices.idle
+            assert sum(masses[:-1]) / found.pods == pytest.approx(fragments)
 
 
 def test_levels_are_counted_alike_one_by_one_and_together() -> None:
