@@ -34,6 +34,8 @@ class BindingCycle:
             point: [self.plugins[enabled.plugin.name] for enabled in listed] for point, listed in profile.points.items()
         }
         """Plugins by extension point."""
+        self.permits, self.post_binds = bool(self._at["permit"]), bool(self._at["postBind"])
+        """Whether there is anybody to ask at these points, where most profiles have no plugin."""
         self._extenders = Extenders(profile.extenders)
 
     def reserve(self, cycle: Cycle, pod: PodView, node_name: str) -> Status | None:

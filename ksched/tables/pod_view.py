@@ -78,7 +78,8 @@ class PodView:
     def __init__(self, pod: Pod) -> None:
         self.pod = pod
         spec, meta = pod.spec, pod.metadata
-        self.info = info = _specs.get(spec) or compile_spec(spec)
+        compiled = _specs.entries.get(id(spec))
+        self.info = info = compiled[1] if compiled is not None else compile_spec(spec)
         self.gpu: GpuRequest | None = info.gpu
         """GPU devices wanted, None for a pod without GPUs."""
         self.key = key = f"{meta.namespace or 'default'}/{meta.name}"
@@ -94,8 +95,7 @@ class PodView:
     @property
     def index(self) -> int:
         """The completion index, 0 where absent."""
-        index = self.pod.metadata.annotations.get(COMPLETION_INDEX)
-        return int(index) if index and index.isdecimal() else 0
+        return completion_index(self.pod.metadata.annotations)
 
     @property
     def name(self) -> str:
@@ -200,8 +200,14 @@ _specs: IdentityCache[PodSpec, SpecInfo] = IdentityCache(_SPEC_CACHE_SIZE)
 
 def compile_spec(spec: PodSpec) -> SpecInfo:
     """The compiled form of ``spec``, the same object for the same spec."""
-    info = _specs.get(spec)
-    return _specs.put(spec, _compile(spec)) if info is None else info
+    compiled = _specs.entries.get(id(spec))
+    return compiled[1] if compiled is not None else _specs.put(spec, _compile(spec))
+
+
+def completion_index(annotations: Mapping[str, str]) -> int:
+    """Which of its Job's pods the pod with these annotations is, 0 where absent."""
+    index = annotations.get(COMPLETION_INDEX)
+    return int(index) if index and index.isdecimal() else 0
 
 
 def _compile(spec: PodSpec) -> SpecInfo:
