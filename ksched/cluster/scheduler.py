@@ -103,15 +103,9 @@ class _Attempt:
     def bind(self, pod: PodView, node_name: str) -> None:
         """All that a Bind plugin may do: bind the pod to the node that was reserved for it."""
         scheduler, pod, devices = self.scheduler, self.queued.pod, self.cycle.devices
-        meta = pod.pod.metadata
-        scheduler.client.bind(
-            meta.namespace or "default",
-            meta.name or "",
-            self.node,
-            partial(scheduler.binding_answered, self),
-            uid=pod.uid,
-            annotations={GPU_INDEX_ANNOTATION: format_indices(devices)} if devices else {},
-        )
+        annotations = {GPU_INDEX_ANNOTATION: format_indices(devices)} if devices else {}
+        answered = partial(scheduler.binding_answered, self)
+        scheduler.client.bind(pod.namespace, pod.name, self.node, answered, uid=pod.uid, annotations=annotations)
 
 
 class Scheduler:
@@ -335,16 +329,11 @@ class Scheduler:
         self._wake()
 
     def _still_wanted(self, pod: PodView) -> bool:
-        current = self._known(pod)
+        current = self.pods.store.get((pod.namespace, pod.name))
         if current is None:
             return False
         meta = current.metadata
         return meta.uid == pod.uid and meta.deletion_timestamp is None
-
-    def _known(self, pod: PodView) -> Pod | None:
-        """What the watch last told of the pod of this name."""
-        meta = pod.pod.metadata
-        return self.pods.store.get((meta.namespace or "", meta.name or ""))
 
     def _decide(self, queued: QueuedPod) -> None:
         """One scheduling cycle. It is over at the end of this, or when the eviction of pods has been answered."""
@@ -419,7 +408,7 @@ class Scheduler:
         return True
 
     def _is_pending(self, pod: PodView) -> bool:
-        current = self._known(pod)
+        current = self.pods.store.get((pod.namespace, pod.name))
         return current is not None and not current.spec.node_name
 
     # -- permit ---------------------------------------------------------------------------------------------
@@ -520,7 +509,7 @@ class Scheduler:
         ``nominated``: the node the pod is nominated to from now on, "" for none, None for no change.
         """
         pod = attempt.pod
-        current = self._known(pod)
+        current = self.pods.store.get((pod.namespace, pod.name))
         if current is None or current.metadata.uid != pod.uid or current.spec.node_name:
             self.queue.done(pod.uid)
             return

@@ -73,7 +73,7 @@ class PodView:
     ``workload`` (pairing id), ``index`` (completion index) and the whole ``pod``.
     """
 
-    __slots__ = ("_label_key", "gpu", "info", "key", "pod", "uid")
+    __slots__ = ("_label_key", "gpu", "info", "key", "name", "namespace", "pod", "uid")
 
     def __init__(self, pod: Pod) -> None:
         self.pod = pod
@@ -82,7 +82,11 @@ class PodView:
         self.info = info = compiled[1] if compiled is not None else compile_spec(spec)
         self.gpu: GpuRequest | None = info.gpu
         """GPU devices wanted, None for a pod without GPUs."""
-        self.key = key = f"{meta.namespace or 'default'}/{meta.name}"
+        # What a pod is called never changes, and is asked for all the way from the queue to the binding.
+        name = meta.name
+        self.name: str = name or ""
+        self.namespace: str = meta.namespace or "default"
+        self.key = key = f"{self.namespace}/{name}"
         self.uid: str = meta.uid or key
         """The key itself where no api-server gave one."""
         self._label_key: tuple[tuple[str, str], ...] | None = None
@@ -96,16 +100,6 @@ class PodView:
     def index(self) -> int:
         """The completion index, 0 where absent."""
         return completion_index(self.pod.metadata.annotations)
-
-    @property
-    def name(self) -> str:
-        """The pod's name."""
-        return self.pod.metadata.name or ""
-
-    @property
-    def namespace(self) -> str:
-        """The pod's namespace."""
-        return self.pod.metadata.namespace or "default"
 
     @property
     def labels(self) -> Mapping[str, str]:
