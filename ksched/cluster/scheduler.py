@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -100,8 +101,11 @@ class _Attempt:
         return self.queued.pod
 
     def bind(self, pod: PodView, node_name: str) -> None:
-        """All that a Bind plugin may do: bind ``pod`` to the node that was reserved for it."""
-        self.scheduler.send_binding(self)
+        """All that a Bind plugin may do: bind the pod to the node that was reserved for it."""
+        scheduler, pod, devices = self.scheduler, self.queued.pod, self.cycle.devices
+        annotations = {GPU_INDEX_ANNOTATION: format_indices(devices)} if devices else {}
+        answered = partial(scheduler.binding_answered, self)
+        scheduler.client.bind(pod.namespace, pod.name, self.node, answered, uid=pod.uid, annotations=annotations)
 
 
 class Scheduler:
@@ -156,7 +160,7 @@ class Scheduler:
         self.stepwise = False
         self.held: QueuedPod | None = None
         self._kernel = kernel
-        self._client = client
+        self.client = client
         self._candidates = self.config.candidates
         self._decision_time = Sampler(self.config.decision, streams, "scheduler/decision")
         self._busy = False
@@ -325,16 +329,11 @@ class Scheduler:
         self._wake()
 
     def _still_wanted(self, pod: PodView) -> bool:
-        current = self._known(pod)
+        current = self.pods.store.get((pod.namespace, pod.name))
         if current is None:
             return False
         meta = current.metadata
         return meta.uid == pod.uid and meta.deletion_timestamp is None
-
-    def _known(self, pod: PodView) -> Pod | None:
-        """What the watch last told of the pod of this name."""
-        meta = pod.pod.metadata
-        return self.pods.store.get((meta.namespace or "", meta.name or ""))
 
     def _decide(self, queued: QueuedPod) -> None:
         """One scheduling cycle. It is over at the end of this, or when the eviction of pods has been answered."""
@@ -361,7 +360,7 @@ class Scheduler:
             return
         self.cache.assume(pod, node, cycle.devices)
         self.nominator.remove(pod.uid)
-        status = framework.permit(cycle, pod, node)
+        status = framework.permit(cycle, pod, node) if framework.permits else None
         if status is None:
             self._bind(attempt)
         elif status.code is Code.WAIT:
@@ -409,7 +408,7 @@ class Scheduler:
         return True
 
     def _is_pending(self, pod: PodView) -> bool:
-        current = self._known(pod)
+        current = self.pods.store.get((pod.namespace, pod.name))
         return current is not None and not current.spec.node_name
 
     # -- permit ---------------------------------------------------------------------------------------------
@@ -480,20 +479,16 @@ class Scheduler:
             self._unreserve(attempt, Status.error("pod does not exist any more"))
         self._wake()
 
-    def send_binding(self, attempt: _Attempt) -> None:
-        """Ask the api-server to bind; the answer ends the binding cycle."""
-        pod, node, devices = attempt.queued.pod, attempt.node, attempt.cycle.devices
-        annotations = {GPU_INDEX_ANNOTATION: format_indices(devices)} if devices else {}
-
-        def answered(result: object, error: ApiError | None) -> None:
-            if error is None:
-                self.queue.done(pod.uid)
-                attempt.framework.post_bind(attempt.cycle, pod, node)
-            else:
-                self._unreserve(attempt, Status.error(f"binding failed: {error}"))
-                self._wake()
-
-        self._client.bind(pod.namespace, pod.name, node, answered, uid=pod.uid, annotations=annotations)
+    def binding_answered(self, attempt: _Attempt, result: object, error: ApiError | None) -> None:
+        """The api-server has bound the pod or refused to: the binding cycle is over."""
+        if error is not None:
+            self._unreserve(attempt, Status.error(f"binding failed: {error}"))
+            self._wake()
+            return
+        framework, pod = attempt.framework, attempt.queued.pod
+        self.queue.done(pod.uid)
+        if framework.post_binds:
+            framework.post_bind(attempt.cycle, pod, attempt.node)
 
     def _unreserve(self, attempt: _Attempt, status: Status, *, others_may_fit: bool = True) -> None:
         """Take the pod back from its node. Others may fit again, unless nobody saw it there: upstream tells them when
@@ -514,7 +509,7 @@ class Scheduler:
         ``nominated``: the node the pod is nominated to from now on, "" for none, None for no change.
         """
         pod = attempt.pod
-        current = self._known(pod)
+        current = self.pods.store.get((pod.namespace, pod.name))
         if current is None or current.metadata.uid != pod.uid or current.spec.node_name:
             self.queue.done(pod.uid)
             return
@@ -540,7 +535,7 @@ class Scheduler:
                 status = status.replaced(nominated_node_name=nominated or None)
             return current.replaced(status=status)
 
-        self._client.patch(
+        self.client.patch(
             Pod, pod.metadata.namespace, pod.metadata.name or "", change, subresource="status", uid=pod.metadata.uid
         )
 

@@ -159,10 +159,13 @@ class Inflate(Driver):
         self._waiting_for = ""
         self._every = max(1, len(self.replay) // SAMPLES)
         self.cluster.scheduler.on_decision.append(self._decided)
-        self.recorder.sample()
-        self._submit_next()
+        self._next()
 
-    def _submit_next(self) -> None:
+    def _next(self) -> None:
+        """Measure what has come of the last arrival, if there was one, and submit the next."""
+        self.recorder.probe()
+        if self._submitted % self._every == 0:
+            self.recorder.sample()
         arrival = next(self._arrivals, None)
         if arrival is None:
             self._stop()
@@ -178,13 +181,7 @@ class Inflate(Driver):
         if decision.node is None:
             self.recorder.failed += 1
             self.client.delete(Pod, pod.namespace, pod.name, _ignore, grace_seconds=0)
-        self.kernel.call_later(GAP, self._after_decision, priority=SUBMIT)
-
-    def _after_decision(self) -> None:
-        self.recorder.probe()
-        if self._submitted % self._every == 0:
-            self.recorder.sample()
-        self._submit_next()
+        self.kernel.call_at(self.kernel.now + GAP, self._next, priority=SUBMIT)
 
     def notes(self) -> tuple[str, ...]:
         return (

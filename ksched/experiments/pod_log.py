@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from ksched.experiments.columns import NEVER, Labels, integers, times
 from ksched.objects import CPU, MEMORY, Node, Pod, amount, node_devices
 from ksched.objects.resources import PODS
-from ksched.tables import NodeTable, PodView, SpecInfo
+from ksched.tables import NodeTable, PodView, SpecInfo, compile_spec
+from ksched.tables.pod_view import WORKLOAD_ANNOTATION, completion_index
 
 ZONE_LABEL = "topology.kubernetes.io/zone"
 _PREEMPTED = "PreemptionByScheduler"
@@ -72,15 +73,16 @@ class PodLog:
 
     def added(self, pod: Pod, t_us: int) -> SpecInfo:
         """A pod was created; returns what its spec says."""
-        view = PodView(pod)
-        info, spec = view.info, pod.spec
+        spec, meta = pod.spec, pod.metadata
+        info, annotations = compile_spec(spec), meta.annotations
+        name = f"{meta.namespace or 'default'}/{meta.name}"
         row = len(self._names)
         if row == self._room:
             self._make_room()
-        self._row[view.uid] = row
-        self._names.append(view.key)
-        self._workload.append(view.workload)
-        self._index.append(view.index)
+        self._row[meta.uid or name] = row
+        self._names.append(name)
+        self._workload.append(annotations.get(WORKLOAD_ANNOTATION) or name)
+        self._index.append(completion_index(annotations))
         self._t_create.append(t_us)
         self._infos.append(info)
         if spec.scheduling_gates:

@@ -79,7 +79,8 @@ class Recorder:
         self.events = EventLog()
         self.samples = SampleLog()
         # What arrived so far.
-        self._cpu = self._memory = self._gpu_milli = 0
+        self._arrived = self._cpu = self._memory = self._gpu_milli = 0
+        self._attempts = 0
         self._words: dict[tuple[int, tuple[Rejection, ...], tuple[str, ...]], tuple[str, str]] = {}
         self._last_sample = (-1, 0, 0)
         self._probes = {name: ProbeLog(probe) for name, probe in probes.items()}
@@ -102,9 +103,11 @@ class Recorder:
         elif kind == ADDED:
             info = self.pods.added(pod, t_us)
             requests = info.requests
+            self._arrived += 1
             self._cpu += requests.get(CPU, 0)
             self._memory += requests.get(MEMORY, 0)
-            self._gpu_milli += info.gpu.total_milli if info.gpu else 0
+            if info.gpu is not None:
+                self._gpu_milli += info.gpu.total_milli
         elif kind == DELETED:
             self.pods.deleted(pod, t_us)
 
@@ -118,6 +121,7 @@ class Recorder:
     def decided(self, decision: Decision) -> None:
         """The scheduler's hook: one scheduling attempt."""
         self.decisions.append(decision)
+        self._attempts += 1
         if decision.node is not None:
             self.pods.attempted(decision.pod, decision.attempt, None)
             return
@@ -133,18 +137,18 @@ class Recorder:
 
     def final_sample(self) -> None:
         """Measure the cluster at the end, unless the last sample saw just that."""
-        if self._last_sample != (self.now_us, len(self.decisions), self.pods.running):
+        if self._last_sample != (self.now_us, self._attempts, self.pods.running):
             self.sample()
 
     def sample(self) -> None:
         """Measure the cluster now."""
-        self._last_sample = (self.now_us, len(self.decisions), self.pods.running)
+        self._last_sample = (self.now_us, self._attempts, self.pods.running)
         capacity = self._sampler.capacity()
         demand = (self._cpu, self._memory, self._gpu_milli)
         arrived = [float(had) / float(of) if of else 0.0 for had, of in zip(demand, capacity, strict=True)]
         counts = {
             "t_us": self.now_us,
-            "arrived_pods": len(self.pods),
+            "arrived_pods": self._arrived,
             "pending_pods": self.pods.pending,
             "running_pods": self.pods.running,
             "scheduled_pods": self.pods.scheduled,
@@ -157,12 +161,11 @@ class Recorder:
         """Let the experiment's probes measure now, unless they just did."""
         if not self._probes:
             return
-        arrived = len(self.pods)
-        moment = (self._kernel.now // 1000, len(self.decisions), arrived)
+        moment = (self._kernel.now // 1000, self._attempts, self._arrived)
         if moment != self._last_probe:
             self._last_probe = moment
             for log in self._probes.values():
-                log.append(arrived, self._gpu_milli)
+                log.append(self._arrived, self._gpu_milli)
 
     def tables(self, *, can_end: bool) -> dict[str, pa.Table]:
         """The result tables by name. ``can_end``: see PodLog.to_arrow."""

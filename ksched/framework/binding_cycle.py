@@ -14,11 +14,14 @@ from ksched.errors import PluginError
 from ksched.framework.cycle import Cycle
 from ksched.framework.extender_transport import ExtenderError
 from ksched.framework.extenders import Extenders
-from ksched.framework.invoke import guarded
+from ksched.framework.invoke import always_skips, guarded
 from ksched.framework.profile import Profile
 from ksched.framework.protocols import Handle
 from ksched.framework.status import Code, Status
-from ksched.tables import PodView
+from ksched.tables import Memo, PodView, SpecInfo
+
+Asked = Memo[SpecInfo, tuple[Any, ...]]
+"""Who need be asked at some point, by spec: what concerns volumes alone concerns few pods."""
 
 _MAX_PERMIT_WAIT_S = 15 * 60
 """A Permit plugin cannot hold a pod longer than this (upstream: maxTimeout)."""
@@ -34,11 +37,23 @@ class BindingCycle:
             point: [self.plugins[enabled.plugin.name] for enabled in listed] for point, listed in profile.points.items()
         }
         """Plugins by extension point."""
+        self.permits, self.post_binds = bool(self._at["permit"]), bool(self._at["postBind"])
+        """Whether there is anybody to ask at these points, where most profiles have no plugin."""
+        self._reserving: Asked = Memo()
+        self._pre_binding: Asked = Memo()
         self._extenders = Extenders(profile.extenders)
+        self._extending = bool(self._extenders)
+
+    def asked(self, point: str, pod: PodView) -> tuple[Any, ...]:
+        """The plugins of a point that do not skip pods of this spec."""
+        return tuple(plugin for plugin in self._at[point] if not always_skips(plugin, point, pod))
 
     def reserve(self, cycle: Cycle, pod: PodView, node_name: str) -> Status | None:
         """Run Reserve; on a failure all plugins are told to undo it, as upstream does, and the failure is returned."""
-        for plugin in self._at["reserve"]:
+        plugins = self._reserving.get(pod.info)
+        if plugins is None:
+            plugins = self._reserving[pod.info] = self.asked("reserve", pod)
+        for plugin in plugins:
             cycle.plugin = plugin.name
             said = guarded(plugin, "reserve", cycle, pod, node_name)
             if said is not None and (status := failure(plugin, "reserve", said)) is not None:
@@ -77,7 +92,9 @@ class BindingCycle:
 
         WAIT: a plugin is not done; call this again in ``timeout_s`` seconds, and it goes on with that plugin.
         """
-        plugins = self._at["preBind"]
+        plugins = self._pre_binding.get(pod.info)
+        if plugins is None:
+            plugins = self._pre_binding[pod.info] = self.asked("preBind", pod)
         for plugin in plugins[cycle.pre_bound :]:
             cycle.plugin = plugin.name
             said = guarded(plugin, "pre_bind", cycle, pod, node_name)
@@ -89,7 +106,7 @@ class BindingCycle:
     def bind(self, cycle: Cycle, pod: PodView, node_name: str, handle: Handle) -> Status | None:
         """Let an extender or else the first Bind plugin that does not skip bind the pod through ``handle``."""
         try:
-            taken = bool(self._extenders) and self._extenders.bind(pod, node_name)
+            taken = self._extending and self._extenders.bind(pod, node_name)
         except ExtenderError as error:
             return Status.error(str(error))
         if taken:

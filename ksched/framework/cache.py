@@ -48,15 +48,13 @@ class SchedulerCache:
 
     def add_pod(self, pod: Pod) -> None:
         """The watch shows ``pod`` on a node: confirm it, or move it if it went elsewhere than assumed."""
-        uid, node_name = _uid(pod), pod.spec.node_name or ""
+        uid, node_name = pod.metadata.uid or _uid(pod), pod.spec.node_name or ""
         assumed = self._assumed.pop(uid, None)
+        if assumed is not None and not _counts_differently(assumed, pod) and self.table.renew_pod(uid, pod, node_name):
+            return  # What is counted stays. Only the pod is replaced: preemption reads it, and the old one can go.
         counted_on = self.table.node_of(uid)
         if counted_on == node_name:
-            if assumed is None or _counts_differently(assumed, pod):
-                self.update_pod(pod)
-            else:
-                # What is counted stays. The pod itself is replaced: preemption reads it, and the old one can go.
-                self.table.renew_pod(uid, pod)
+            self.update_pod(pod)
             return
         if counted_on is not None:
             self.table.remove_pod(uid)
@@ -69,9 +67,7 @@ class SchedulerCache:
 
     def renew_pod(self, pod: Pod) -> None:
         """A pod on a node changed in a way that preemption reads and no column (its start, its disruption)."""
-        uid = _uid(pod)
-        if self.table.node_of(uid) is not None:
-            self.table.renew_pod(uid, pod)
+        self.table.renew_pod(_uid(pod), pod)
 
     def remove_pod(self, uid: str) -> None:
         """A pod left its node (deleted or finished); unknown pods are ignored."""

@@ -185,19 +185,14 @@ class NodeLocalPod(PodView):
     In a :class:`~ksched.framework.Framework` the ``labels`` note which keys are read, which makes them part of it.
     """
 
-    __slots__ = ("_labels", "_namespace", "plugin")
+    __slots__ = ("_labels", "plugin")
 
     def __init__(self, pod: PodView, plugin: str, labels: Mapping[str, str]) -> None:
         self.info = pod.info
         self.gpu = pod.gpu
         self.plugin = plugin
         self._labels = labels
-        self._namespace = pod.namespace
-
-    @property
-    def namespace(self) -> str:
-        """The pod's namespace."""
-        return self._namespace
+        self.namespace = pod.namespace
 
     @property
     def labels(self) -> Mapping[str, str]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ksched.framework import selection
-from ksched.framework.binding_cycle import BindingCycle, failure
+from ksched.framework.binding_cycle import Asked, BindingCycle, failure
 from ksched.framework.cycle import Cycle
 from ksched.framework.decisions import Candidate, Decision, Outcome, Rejection, Tally
 from ksched.framework.evaluation import (
@@ -47,7 +47,7 @@ from ksched.framework.signatures import SignatureCache, is_local
 from ksched.framework.status import Code, Status
 from ksched.framework.verdicts import PASSES, Verdict, Verdicts
 from ksched.framework.what_if import WhatIf
-from ksched.tables import ExpectedPod, NodeTable, NodeView, PodView
+from ksched.tables import ExpectedPod, Memo, NodeTable, NodeView, PodView
 from ksched.tables.arrays import BoolArray, Int32Array, Int64Array, IntArray
 
 _MEMORIES = 8
@@ -83,7 +83,11 @@ class Framework(BindingCycle):
         self._filters = list(enumerate(self._at["filter"]))
         self._scores = [(self.plugins[enabled.plugin.name], enabled.weight) for enabled in profile.points["score"]]
         self._pre_filters = self._at["preFilter"]
-        self._extending = bool(self._extenders)
+        self._enqueuing: Asked = Memo()
+        self.queue_sort_key: Callable[[PodView, int], Any] = partial(
+            guarded, self._at["queueSort"][0], "queue_sort_key"
+        )
+        """The active queue's key: smallest first."""
         self.base = 0 if self._scores else NO_OPINION
         """Where totals start."""
         # Those that are asked anew every time, because what they say depends on the moment.
@@ -503,13 +507,12 @@ class Framework(BindingCycle):
 
     # -- other points ---------------------------------------------------------------------------------------
 
-    def queue_sort_key(self, pod: PodView, queued_at: int) -> Any:
-        """The active queue's key: smallest first."""
-        return guarded(self._at["queueSort"][0], "queue_sort_key", pod, queued_at)
-
     def pre_enqueue(self, pod: PodView) -> Status | None:
         """What the first PreEnqueue plugin said that did not succeed, None if the pod may be queued."""
-        for plugin in self._at["preEnqueue"]:
+        plugins = self._enqueuing.get(pod.info)
+        if plugins is None:
+            plugins = self._enqueuing[pod.info] = self.asked("preEnqueue", pod)
+        for plugin in plugins:
             status = guarded(plugin, "pre_enqueue", pod)
             if status is not None and (status := failure(plugin, "pre_enqueue", status)) is not None:
                 return status

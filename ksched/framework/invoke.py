@@ -64,6 +64,11 @@ def guarded(plugin: Any, method: str, *args: Any) -> Any:
         raise blamed(plugin, method, args, error) from error
 
 
+def always_skips(plugin: Any, point: str, pod: PodView) -> bool:
+    """Whether a plugin that is asked every time need not be, for pods with this signature."""
+    return hasattr(plugin, "skips") and bool(guarded(plugin, "skips", point, pod))
+
+
 def blamed(plugin: Any, method: str, args: tuple[Any, ...], error: Exception) -> PluginError:
     """The error for a plugin whose ``method(*args)`` raised ``error``."""
     pod = next((arg for arg in args if isinstance(arg, PodView)), None)

@@ -230,6 +230,7 @@ class SkippingPlugin(Protocol):
     """Says, for a plugin that is not node-local, that it has nothing to say about pods with this signature, ever.
 
     ``point`` is "preFilter" or "preScore", which would answer ``Status.skip()`` each time; then they are not asked.
+    Or it is "preEnqueue", "reserve" or "preBind", which would answer None: whether they do must follow from the spec.
     """
 
     def skips(self, point: str, pod: PodView) -> bool: ...

@@ -13,7 +13,7 @@ from ksched.errors import PluginError
 from ksched.framework.columns import Column, FilterColumn, ScoreColumn, relevant_labels
 from ksched.framework.cycle import LabelsRead, NodeLocalCycle, NodeLocalPod, NotedLabels
 from ksched.framework.evaluation import SignatureEntry, local_wants_score
-from ksched.framework.invoke import guarded
+from ksched.framework.invoke import always_skips, guarded
 from ksched.framework.score_part import ScorePart
 from ksched.framework.status import Code, Status
 from ksched.framework.verdicts import Verdicts
@@ -82,7 +82,7 @@ class SignatureCache:
         labels = NotedLabels(pod.labels, self.labels_read)
         local = {name: (NodeLocalCycle(name), NodeLocalPod(pod, name, labels)) for name in self._local}
         answers = {plugin.name: guarded(plugin, "pre_filter", *local[plugin.name]) for plugin in self._pre_filters}
-        answers |= {p.name: Status.skip() for p in self._moment_pre_filters if _always_skips(p, "preFilter", pod)}
+        answers |= {p.name: Status.skip() for p in self._moment_pre_filters if always_skips(p, "preFilter", pod)}
         skipped = {n for n, answer in answers.items() if isinstance(answer, Status) and answer.code is Code.SKIP}
         filters = [
             self._filter_column(key, plugin, order, *local[plugin.name])
@@ -97,7 +97,7 @@ class SignatureCache:
         entry = SignatureEntry(self._table, local, filters, parts, answers, self._base)
         entry.moment_pre_filters = [plugin for plugin in self._moment_pre_filters if plugin.name not in answers]
         entry.moment_scores = [
-            (plugin, weight) for plugin, weight in self._moment_scores if not _always_skips(plugin, "preScore", pod)
+            (plugin, weight) for plugin, weight in self._moment_scores if not always_skips(plugin, "preScore", pod)
         ]
         return entry
 
@@ -125,11 +125,6 @@ class SignatureCache:
 def is_local(plugin: Any) -> bool:
     """Whether what a plugin says of a node follows from the node's row and the pod's signature."""
     return bool(getattr(plugin, "node_local", False))
-
-
-def _always_skips(plugin: Any, point: str, pod: PodView) -> bool:
-    """Whether a plugin that is asked every time need not be, for pods with this signature."""
-    return hasattr(plugin, "skips") and bool(guarded(plugin, "skips", point, pod))
 
 
 def _narrowed(plugin: Any, pod: NodeLocalPod, key: Hashable) -> Hashable:

@@ -10,7 +10,7 @@ kube-scheduler's cache does when a pod is seen before its node.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -77,7 +77,7 @@ class NodeTable:
         self._usage = self.logs[USAGE]
         self.renewed = ChangeLog()
         """Rows where a pod's status changed (:meth:`renew_pod`): no column depends on it, preemption does."""
-        self.priorities: dict[int, int] = {}
+        self.priorities: defaultdict[int, int] = defaultdict(int)
         """Number of pods on nodes of the table by priority; 0 for priorities there were."""
         self.index: dict[str, int] = {}
         self.nodes: list[Node] = []
@@ -325,17 +325,20 @@ class NodeTable:
             del self._pods[node_name]
         return placed
 
-    def renew_pod(self, uid: str, pod: Pod) -> None:
+    def renew_pod(self, uid: str, pod: Pod, node_name: str | None = None) -> bool:
         """The pod says of itself something new (its status, its node) that changes nothing it holds or is counted by.
 
         Its view is of ``pod`` from now on. What was compiled from the spec stays, so that a pod costs no compilation
-        for every node it may be bound to. KeyError if it is on no node.
+        for every node it may be bound to. False, and nothing happens, if it is not on ``node_name`` (None: on any).
         """
-        node_name = self._node_of[uid]
-        self._pods[node_name][uid].pod.pod = pod
-        row = self.index.get(node_name)
+        counted_on = self._node_of.get(uid)
+        if counted_on is None or (node_name is not None and counted_on != node_name):
+            return False
+        self._pods[counted_on][uid].pod.pod = pod
+        row = self.index.get(counted_on)
         if row is not None:
             self.renewed.touch(row)
+        return True
 
     def restore_pods(self, node_name: str, pods: dict[str, PlacedPod], *, quiet: bool = False) -> None:
         """Make ``pods`` (uid -> placed pod, in order) the pods of a node again; only differences cost anything."""
@@ -370,7 +373,7 @@ class NodeTable:
             column += held
         else:
             column -= held
-        self.priorities[info.priority] = self.priorities.get(info.priority, 0) + sign
+        self.priorities[info.priority] += sign
         if info.host_ports:
             self.ports.hold(row, info.host_ports, sign)
         if info.volumes:

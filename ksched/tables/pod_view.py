@@ -73,15 +73,20 @@ class PodView:
     ``workload`` (pairing id), ``index`` (completion index) and the whole ``pod``.
     """
 
-    __slots__ = ("_label_key", "gpu", "info", "key", "pod", "uid")
+    __slots__ = ("_label_key", "gpu", "info", "key", "name", "namespace", "pod", "uid")
 
     def __init__(self, pod: Pod) -> None:
         self.pod = pod
         spec, meta = pod.spec, pod.metadata
-        self.info = info = _specs.get(spec) or compile_spec(spec)
+        compiled = _specs.entries.get(id(spec))
+        self.info = info = compiled[1] if compiled is not None else compile_spec(spec)
         self.gpu: GpuRequest | None = info.gpu
         """GPU devices wanted, None for a pod without GPUs."""
-        self.key = key = f"{meta.namespace or 'default'}/{meta.name}"
+        # What a pod is called never changes, and is asked for all the way from the queue to the binding.
+        name = meta.name
+        self.name: str = name or ""
+        self.namespace: str = meta.namespace or "default"
+        self.key = key = f"{self.namespace}/{name}"
         self.uid: str = meta.uid or key
         """The key itself where no api-server gave one."""
         self._label_key: tuple[tuple[str, str], ...] | None = None
@@ -94,18 +99,7 @@ class PodView:
     @property
     def index(self) -> int:
         """The completion index, 0 where absent."""
-        index = self.pod.metadata.annotations.get(COMPLETION_INDEX)
-        return int(index) if index and index.isdecimal() else 0
-
-    @property
-    def name(self) -> str:
-        """The pod's name."""
-        return self.pod.metadata.name or ""
-
-    @property
-    def namespace(self) -> str:
-        """The pod's namespace."""
-        return self.pod.metadata.namespace or "default"
+        return completion_index(self.pod.metadata.annotations)
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -200,8 +194,14 @@ _specs: IdentityCache[PodSpec, SpecInfo] = IdentityCache(_SPEC_CACHE_SIZE)
 
 def compile_spec(spec: PodSpec) -> SpecInfo:
     """The compiled form of ``spec``, the same object for the same spec."""
-    info = _specs.get(spec)
-    return _specs.put(spec, _compile(spec)) if info is None else info
+    compiled = _specs.entries.get(id(spec))
+    return compiled[1] if compiled is not None else _specs.put(spec, _compile(spec))
+
+
+def completion_index(annotations: Mapping[str, str]) -> int:
+    """Which of its Job's pods the pod with these annotations is, 0 where absent."""
+    index = annotations.get(COMPLETION_INDEX)
+    return int(index) if index and index.isdecimal() else 0
 
 
 def _compile(spec: PodSpec) -> SpecInfo:

@@ -17,6 +17,10 @@ class SchedulingGates:
     name = "SchedulingGates"
     node_local = True
 
+    def skips(self, point: str, pod: PodView) -> bool:
+        """Pods without gates."""
+        return not pod.spec.scheduling_gates
+
     def pre_enqueue(self, pod: PodView) -> Status | None:
         """Names the gates that are left."""
         gates = pod.spec.scheduling_gates

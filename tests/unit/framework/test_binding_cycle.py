@@ -184,6 +184,26 @@ def test_any_other_answer_is_told(point: str, answer: object) -> None:
         getattr(fw, point)(*args.get(point, (fw.new_cycle(view), view, "a")))
 
 
+@pytest.mark.parametrize("point", ["pre_enqueue", "reserve", "pre_bind"])
+def test_who_skips_a_spec_is_not_asked_about_its_pods(point: str) -> None:
+    log = Log()
+
+    class Skips(log.plugin("Skips", pre_enqueue=NO, reserve=NO, pre_bind=NO)):
+        def skips(self, point, pod):
+            asked.append(point)
+            return not pod.requests
+
+    asked: list[str] = []
+    fw = framework(table_of("a"), Skips, log.plugin("Other", pre_enqueue=None, reserve=None, pre_bind=None))
+    for view, calls in [(pod(), [f"Other.{point}"]), (pod(cpu="1"), [f"Skips.{point}"])]:
+        for _ in range(2):
+            log.calls.clear()
+            args = (view,) if point == "pre_enqueue" else (fw.new_cycle(view), view, "a")
+            getattr(fw, point)(*args)
+            assert log.calls == calls
+    assert len(asked) == 2, "once per spec"
+
+
 def test_draws_in_the_binding_cycle_are_each_plugins_own() -> None:
     drawn = {}
 
