@@ -20,7 +20,7 @@ class Clock:
     def __init__(self, kernel: Kernel, epoch: str = EPOCH) -> None:
         self.kernel = kernel
         self._epoch = datetime.strptime(epoch, _FORMAT).replace(tzinfo=UTC)
-        self._now = -1
+        self._second = -1
         self._text = ""
         # Time goes on by little: most of a text is that of the one before.
         self._minute = 0
@@ -28,10 +28,10 @@ class Clock:
 
     def timestamp(self) -> str:
         """The current time, truncated to seconds as metav1.Time is."""
-        now = self.kernel.now
-        if now != self._now:
-            self._now = now
-            self._text = self.format(now // SECOND)
+        second = self.kernel.now // SECOND
+        if second != self._second:
+            self._second = second
+            self._text = self.format(second)
         return self._text
 
     def format(self, second: int) -> str:

@@ -53,7 +53,7 @@ class Admission:
         if isinstance(obj, Pod):
             known = self._specs.entries.get(id(obj.spec))
             spec, status = self._admit_spec(obj.replaced(metadata=metadata)) if known is None else known[1]
-            return obj.replaced(metadata=metadata, spec=spec, status=status)
+            return obj.with_changes({"metadata": metadata, "spec": spec, "status": status})
         defaulted = default(obj.replaced(metadata=metadata))
         check(defaulted)
         return defaulted

@@ -52,7 +52,7 @@ def committed(obj: Any, revision: int) -> Any:
 
 def at_revision(obj: Any, revision: int) -> Any:
     """A copy of ``obj`` that carries ``revision`` as its resourceVersion."""
-    return obj.replaced(metadata=obj.metadata.replaced(resource_version=str(revision)))
+    return obj.with_changes({"metadata": obj.metadata.with_changes({"resource_version": str(revision)})})
 
 
 class _Change(WatchEvent):
@@ -195,7 +195,10 @@ class Cacher:
         for key, value, _, revision, version, _, _ in batch.kvs:
             old, new = objects.get(key), None
             if version:
-                new = objects[key] = committed(value, revision)
+                new = objects[key] = value
+                metadata = new.metadata.__dict__
+                if metadata["resource_version"] is None:  # as in committed(), without a call for each
+                    metadata["resource_version"] = str(revision)
             elif old is not None:
                 del objects[key]
             change = _Change(revision, self._kernel.now, old, new)

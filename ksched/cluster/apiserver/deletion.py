@@ -38,17 +38,19 @@ class Remove(NamedTuple):
 
 def begin_deletion(resource: Resource, current: Any, options: DeleteOptions, clock: Clock) -> Any:
     """The object marked for deletion, unchanged if there is nothing to mark, or ``Remove`` if it can go at once."""
-    finalizers = _with_propagation(current.metadata.finalizers, options.propagation)
-    changes: dict[str, Any] = {} if finalizers == current.metadata.finalizers else {"finalizers": finalizers}
+    meta = current.metadata
+    finalizers = _with_propagation(meta.finalizers, options.propagation)
+    changes: dict[str, Any] = {} if finalizers == meta.finalizers else {"finalizers": finalizers}
     if resource.grace_seconds is not None:
         changes |= _graceful(resource, current, options, clock)
     elif not finalizers:
         return Remove(current)
-    elif current.metadata.deletion_timestamp is None:
+    elif meta.deletion_timestamp is None:
         changes |= _marks(current, clock, 0)
     if not changes:
         return current
-    return current.replaced(metadata=current.metadata.replaced(resource_version=None, **changes))
+    changes["resource_version"] = None
+    return current.with_changes({"metadata": meta.with_changes(changes)})
 
 
 def ready_to_remove(obj: Any) -> bool:

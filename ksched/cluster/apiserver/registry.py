@@ -87,13 +87,17 @@ class Resource:
         return f"/registry/{self.cls.PLURAL}/"
 
     @cached_property
+    def namespaced(self) -> bool:
+        return self.cls.NAMESPACED
+
+    @cached_property
     def prefix(self) -> bytes:
         """``path`` as etcd has it."""
         return self.path.encode()
 
     def key(self, namespace: str | None, name: str) -> bytes:
         """The etcd key of one object."""
-        if self.cls.NAMESPACED:
+        if self.namespaced:
             return f"{self.path}{namespace}/{name}".encode()
         return f"{self.path}{name}".encode()
 
@@ -127,12 +131,12 @@ _ROWS = (
     Resource(CSIStorageCapacity, has_status=False),
 )
 
-RESOURCES: dict[str, Resource] = {row.kind: row for row in _ROWS}
+
+class _Resources(dict[str, Resource]):
+    """Rows by kind. Raises ApiError 400 for a kind that is not served."""
+
+    def __missing__(self, kind: str) -> Resource:
+        raise bad_request(f"{kind} is not served; served kinds: {', '.join(self)}")
 
 
-def resource_of(cls: type[KubeObject]) -> Resource:
-    """The row of a kind. Raises ApiError 400 for a kind that is not served."""
-    resource = RESOURCES.get(cls.KIND)
-    if resource is None:
-        raise bad_request(f"{cls.KIND} is not served; served kinds: {', '.join(RESOURCES)}")
-    return resource
+RESOURCES = _Resources({row.kind: row for row in _ROWS})

@@ -7,6 +7,7 @@ Every verb answers through ``then(result, error)``, exactly one of which is None
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from ksched.cluster.apiserver import errors, subresources
@@ -18,13 +19,13 @@ from ksched.cluster.apiserver.config import ApiServerConfig
 from ksched.cluster.apiserver.deletion import DeleteOptions, Remove, begin_deletion, ready_to_remove
 from ksched.cluster.apiserver.errors import ApiError
 from ksched.cluster.apiserver.names import Names
-from ksched.cluster.apiserver.registry import RESOURCES, Resource, resource_of
+from ksched.cluster.apiserver.registry import RESOURCES, Resource
 from ksched.cluster.apiserver.selection import Selection
 from ksched.cluster.apiserver.sizes import Sizes
 from ksched.cluster.apiserver.subresources import Assignment
 from ksched.cluster.clock import Clock
 from ksched.cluster.etcd.errors import EtcdError
-from ksched.cluster.etcd.ops import DeleteIf, IfResponse, KeyValue, Range, RangeResponse, prefix_end, put_if
+from ksched.cluster.etcd.ops import DeleteIf, IfResponse, KeyValue, Range, RangeResponse, maker, prefix_end, put_if
 from ksched.cluster.etcd.server import Etcd
 from ksched.objects.meta import KubeObject, ObjectMeta
 from ksched.objects.pod import Pod
@@ -89,7 +90,7 @@ class ApiServer:
 
     def get(self, cls: type[KubeObject], namespace: str | None, name: str, then: Then) -> None:
         """The current object, read from etcd; 404 when there is none."""
-        resource = resource_of(cls)
+        resource = RESOURCES[cls.KIND]
 
         def answer(response: RangeResponse | None, error: EtcdError | None) -> None:
             if response is None:
@@ -103,14 +104,14 @@ class ApiServer:
 
     def list_cached(self, cls: type[KubeObject], selection: Selection, then: Then) -> None:
         """An ObjectList from the watch cache (resourceVersion=0), which may be behind."""
-        cacher = self._cachers[resource_of(cls).kind]
+        cacher = self._cachers[RESOURCES[cls.KIND].kind]
         then(ObjectList(cacher.list(selection), str(cacher.revision)), None)
 
     def list(self, cls: type[KubeObject], selection: Selection, then: Then) -> None:
         """An ObjectList read from etcd."""
-        resource = resource_of(cls)
+        resource = RESOURCES[cls.KIND]
         prefix = resource.prefix
-        if selection.namespace is not None and resource.cls.NAMESPACED:
+        if selection.namespace is not None and resource.namespaced:
             prefix += selection.namespace.encode() + b"/"
 
         def answer(response: RangeResponse | None, error: EtcdError | None) -> None:
@@ -130,11 +131,7 @@ class ApiServer:
         send: Callable[[WatchEvent], object],
     ) -> Watcher:
         """Send every change after ``revision``. Raises ApiError 410 when that is too long ago."""
-        return self._cachers[resource_of(cls).kind].watch(selection, revision, send)
-
-    def cacher(self, resource: Resource) -> Cacher:
-        """The watch cache of a kind."""
-        return self._cachers[resource.kind]
+        return self._cachers[RESOURCES[cls.KIND].kind].watch(selection, revision, send)
 
     def unwatch(self, cls: type[KubeObject], watcher: Watcher) -> None:
         """End a watch."""
@@ -145,7 +142,7 @@ class ApiServer:
     def create(self, obj: KubeObject, then: Then) -> None:
         """Store a new object; 409 AlreadyExists when its name is taken, 422 when it is not valid."""
         try:
-            resource = resource_of(type(obj))
+            resource = RESOURCES[type(obj).KIND]
             new = self._prepared(resource, obj)
         except ApiError as error:
             then(None, error)
@@ -173,7 +170,7 @@ class ApiServer:
         self._update(obj, STATUS, then)
 
     def _update(self, obj: KubeObject, subresource: str | None, then: Then) -> None:
-        resource = resource_of(type(obj))
+        resource = RESOURCES[type(obj).KIND]
         meta = obj.metadata
 
         def change(current: Any) -> Any:
@@ -196,7 +193,7 @@ class ApiServer:
         then: Then,
     ) -> None:
         """Change an object whatever its revision; a patch is given as the function that applies it."""
-        resource = resource_of(cls)
+        resource = RESOURCES[cls.KIND]
 
         def checked(current: Any) -> Any:
             if uid is not None and uid != current.metadata.uid:
@@ -209,7 +206,7 @@ class ApiServer:
         self, cls: type[KubeObject], namespace: str | None, name: str, options: DeleteOptions, then: Then
     ) -> None:
         """Delete an object, or begin to when it has a grace period or finalizers (registry Store.Delete)."""
-        resource = resource_of(cls)
+        resource = RESOURCES[cls.KIND]
 
         def begin(current: Any) -> Any:
             if options.uid is not None and options.uid != current.metadata.uid:
@@ -290,9 +287,10 @@ class ApiServer:
             "resource_version": None,  # known when it is committed
         }
         namespace = None
-        if resource.cls.NAMESPACED:
-            namespace = meta.namespace or "default"
-            if meta.namespace is None:
+        if resource.namespaced:
+            given = meta.namespace
+            namespace = given or "default"
+            if given is None:
                 changes["namespace"] = namespace
         if resource.has_generation:
             changes["generation"] = 1
@@ -300,7 +298,7 @@ class ApiServer:
             changes["name"] = self._generated_name(resource, namespace, meta)
         if meta.deletion_timestamp is not None:
             changes |= {"deletion_timestamp": None, "deletion_grace_period_seconds": None}
-        admitted = self._admission.admit(obj, meta.replaced(**changes))
+        admitted = self._admission.admit(obj, meta.with_changes(changes))
         return admitted if resource.prepare is None else resource.prepare(admitted)
 
     def _generated_name(self, resource: Resource, namespace: str | None, meta: ObjectMeta) -> str:
@@ -321,7 +319,7 @@ class ApiServer:
         then: Then,
         subresource: str | None,
     ) -> None:
-        if resource.cls.NAMESPACED and not namespace:
+        if resource.namespaced and not namespace:
             namespace = "default"
 
         def strategic(current: Any) -> Any:
@@ -348,38 +346,28 @@ class ApiServer:
         new as far as its metadata, and without resourceVersion (:func:`committed`).
         """
         key = resource.key(namespace, name)
-        update = _Update(self, resource, key, name, change, then)
-        cached = self._cachers[resource.kind].objects.get(key)
+        cacher = self._cachers[resource.kind]
+        update = _update((self.etcd, self.sizes, cacher, key, name, change, then))
+        cached = cacher.objects.get(key)
         if cached is None:
             update.read()
         else:
-            update.attempt(cached, fresh=False)
+            update.attempt(cached, False)
 
 
-class _Update:
+class _Update(NamedTuple):
     """One read-modify-write under way."""
 
-    __slots__ = ("change", "key", "name", "new", "resource", "server", "then")
-
-    def __init__(
-        self,
-        server: ApiServer,
-        resource: Resource,
-        key: bytes,
-        name: str,
-        change: Change,
-        then: Then,
-    ) -> None:
-        self.server = server
-        self.resource = resource
-        self.key = key
-        self.name = name
-        self.change = change
-        self.then = then
-        self.new: Any = None
+    etcd: Etcd
+    sizes: Sizes
+    cacher: Cacher
+    key: bytes
+    name: str
+    change: Change
+    then: Then
 
     def read(self) -> None:
-        self.server.etcd.submit(Range(self.key), self._read_answer)
+        self.etcd.submit(Range(self.key), self._read_answer)
 
     def _read_answer(self, response: RangeResponse | None, error: EtcdError | None) -> None:
         if response is None:
@@ -387,54 +375,54 @@ class _Update:
         else:
             self._overtaken(response.kvs[0] if response.kvs else None)
 
-    def attempt(self, current: Any, *, fresh: bool) -> None:
+    def attempt(self, current: Any, fresh: bool) -> None:
+        etcd, sizes, _, key, _, change, then = self
         try:
-            new = self.change(current)
+            new = change(current)
         except ApiError as error:
             if fresh:
-                self.then(None, error)
+                then(None, error)
             else:
                 self.read()
             return
         if new is current:
             if fresh:
-                self.then(current, None)
+                then(current, None)
             else:
                 self.read()
             return
         revision = int(current.metadata.resource_version)
-        if isinstance(new, Remove):
-            self.new = new.last
-            self.server.etcd.submit(DeleteIf(self.key, revision), self._removed)
+        if type(new) is Remove:
+            etcd.submit(DeleteIf(key, revision), partial(self._removed, new.last))
             return
         assert new.metadata.resource_version is None
-        self.new = new
-        size = self.server.sizes.of(new)
-        self.server.etcd.submit(put_if((self.key, new, revision, size)), self._committed)
+        etcd.submit(put_if((key, new, revision, sizes.of(new))), partial(self._committed, new))
 
     def _overtaken(self, found: KeyValue | None) -> None:
         """Somebody wrote in between: try again on what they wrote."""
         if found is None:
-            self.then(None, errors.not_found(self.resource.qualified, self.name))
+            self.then(None, errors.not_found(self.cacher.resource.qualified, self.name))
         else:
-            self.attempt(_object_of(found), fresh=True)
+            self.attempt(_object_of(found), True)
 
-    def _committed(self, response: IfResponse | None, error: EtcdError | None) -> None:
+    def _committed(self, new: Any, response: IfResponse | None, error: EtcdError | None) -> None:
         if response is None:
             self.then(None, _storage_error(error))
         elif response.succeeded:
-            self.then(committed(self.new, response.revision), None)
+            self.then(committed(new, response.revision), None)
         else:
             self._overtaken(response.current)
 
-    def _removed(self, response: IfResponse | None, error: EtcdError | None) -> None:
+    def _removed(self, last: Any, response: IfResponse | None, error: EtcdError | None) -> None:
         if response is None:
             self.then(None, _storage_error(error))
         elif response.succeeded:
-            cacher = self.server.cacher(self.resource)
-            self.then(cacher.removed(self.new, response.revision), None)
+            self.then(self.cacher.removed(last, response.revision), None)
         else:
             self._overtaken(response.current)
+
+
+_update = maker(_Update)
 
 
 def _object_of(kv: KeyValue) -> Any:

@@ -13,6 +13,8 @@ from ksched.objects.base import IdentityCache
 
 _METADATA = 250
 _STATUS = 900
+_AROUND_A_TEXT = 3
+"""Its quotes, and a colon or a comma."""
 _SPECS_KEPT = 1 << 14
 """About as many as there are bound pods in a large run: each has a spec of its own node."""
 
@@ -26,11 +28,11 @@ class Sizes:
     def of(self, obj: Any) -> int:
         """Estimated length in bytes of the object's JSON."""
         meta = obj.metadata
-        size = _METADATA + _STATUS
-        for texts in (meta.labels, meta.annotations):
-            if texts:
-                for key, value in texts.items():
-                    size += len(key) + len(value) + 6
+        labels, annotations = meta.labels, meta.annotations
+        texts = [*labels, *labels.values()] if labels else []
+        if annotations:
+            texts += [*annotations, *annotations.values()]
+        size = _METADATA + _STATUS + len("".join(texts)) + len(texts) * _AROUND_A_TEXT
         spec = getattr(obj, "spec", None)
         if spec is None:
             return size

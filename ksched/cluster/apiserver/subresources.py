@@ -43,7 +43,7 @@ class BoundSpecs:
         if bound is None:
             if len(by_node) >= _MAX_NODES_PER_SPEC:
                 by_node.clear()
-            bound = by_node[node] = pattern.replaced(node_name=node)
+            bound = by_node[node] = pattern.with_changes({"node_name": node})
             self._sizes.is_known(bound, size + len(node) + _NODE_NAME_KEY)
         return bound
 
@@ -65,15 +65,19 @@ def binding(name: str, wanted: Assignment, clock: Clock, specs: BoundSpecs) -> C
             )
         if meta.deletion_timestamp is not None:
             raise _refused(name, f"pod {name} is being deleted, cannot be assigned to a host")
-        if pod.spec.node_name:
-            raise _refused(name, f'pod {name} is already assigned to node "{pod.spec.node_name}"')
-        if pod.spec.scheduling_gates:
+        spec, status = pod.spec, pod.status
+        if spec.node_name:
+            raise _refused(name, f'pod {name} is already assigned to node "{spec.node_name}"')
+        if spec.scheduling_gates:
             raise _refused(name, f"pod {name} has non-empty .spec.schedulingGates")
         merged = {**meta.annotations, **annotations} if annotations else meta.annotations
-        return pod.replaced(
-            metadata=meta.replaced(annotations=merged, resource_version=None),
-            spec=specs.get(pod.spec, node),
-            status=pod.status.replaced(conditions=_scheduled(pod.status.conditions, clock.timestamp())),
+        conditions = _scheduled(status.conditions, clock.timestamp())
+        return pod.with_changes(
+            {
+                "metadata": meta.with_changes({"annotations": merged, "resource_version": None}),
+                "spec": specs.get(spec, node),
+                "status": status.with_changes({"conditions": conditions}),
+            }
         )
 
     return change
@@ -92,7 +96,7 @@ def _scheduled(conditions: tuple[Condition, ...], now: str) -> tuple[Condition, 
     shared = _SCHEDULED_AT.get(now)
     if shared is None:
         _SCHEDULED_AT.clear()  # time only goes on; one moment is all that is ever asked for again
-        shared = _SCHEDULED_AT[now] = (_SCHEDULED.replaced(last_transition_time=now),)
+        shared = _SCHEDULED_AT[now] = (_SCHEDULED.with_changes({"last_transition_time": now}),)
     if not conditions:
         return shared
     return (*(c for c in conditions if c.type != "PodScheduled"), *shared)

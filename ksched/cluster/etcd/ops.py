@@ -17,7 +17,7 @@ FROM_KEY = b"\0"
 _T = TypeVar("_T", bound=tuple[Any, ...])
 
 
-def _maker(cls: type[_T]) -> Callable[[tuple[Any, ...]], _T]:
+def maker(cls: type[_T]) -> Callable[[tuple[Any, ...]], _T]:
     """Makes a ``cls`` of all its values at a fraction of what it costs to call ``cls``, a function in Python.
 
     For the tuples of which every write makes one.
@@ -45,7 +45,7 @@ class KeyValue(NamedTuple):
     size: int
 
 
-key_value = _maker(KeyValue)
+key_value = maker(KeyValue)
 
 
 class Event(NamedTuple):
@@ -100,7 +100,7 @@ class PutIf(NamedTuple):
     size: int = -1
 
 
-put_if = _maker(PutIf)
+put_if = maker(PutIf)
 
 
 class DeleteIf(NamedTuple):
@@ -214,7 +214,7 @@ class IfResponse(NamedTuple):
     current: KeyValue | None
 
 
-if_response = _maker(IfResponse)
+if_response = maker(IfResponse)
 
 
 class CompactResponse(NamedTuple):
@@ -253,7 +253,7 @@ class WatchBatch(NamedTuple):
         return tuple(map(Event, self.kvs, self.previous)) if self.previous else tuple(map(Event, self.kvs))
 
 
-watch_batch = _maker(WatchBatch)
+watch_batch = maker(WatchBatch)
 
 
 def encoded_size(op: Request) -> int:

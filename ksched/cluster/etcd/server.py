@@ -159,13 +159,13 @@ class Etcd:
         if self._group is not None:
             self._apply_at(op, then, None, False)
             return
+        kind = type(op)
         response: Response | None = None
         error: EtcdError | None = None
         try:
-            response = self._store.apply(op)
+            response = Store.verbs[kind](self._store, op)
         except EtcdError as refused:
             error = refused
-        kind = type(op)
         if kind is not Range:
             self._applied += 1
             if error is None and (kind is LeaseGrant or kind is LeaseRevoke):

@@ -111,7 +111,7 @@ class Store:
 
     def apply(self, op: Request) -> Response:
         """Execute one request as a whole. Raises EtcdError, and then nothing has changed."""
-        return self._APPLY[type(op)](self, op)
+        return self.verbs[type(op)](self, op)
 
     def put(self, op: Put) -> PutResponse:
         check_put(op)
@@ -152,8 +152,11 @@ class Store:
         current = history[-1] if history is not None and history[-1].version else None
         if (current.mod_revision if current is not None else 0) != expected:
             return IfResponse(self.revision, False, current)
-        self._publish(self._put(key, value, 0, size, current))
-        return if_response((self.revision, True, None))
+        kv = self._put(key, value, 0, size, current, history)
+        self.revision = revision = kv.mod_revision
+        self._log.append(kv)
+        self._watches.tell(kv, self._before)
+        return if_response((revision, True, None))
 
     def delete_if(self, op: DeleteIf) -> IfResponse:
         if not op.key:
@@ -163,7 +166,7 @@ class Store:
             return IfResponse(self.revision, False, current)
         self._delete(op.key)
         self._commit()
-        return IfResponse(self.revision, True, None)
+        return if_response((self.revision, True, None))
 
     def compact(self, op: Compact) -> CompactResponse:
         """Forget what was overwritten or deleted before ``op.revision``, which stays readable itself."""
@@ -253,12 +256,14 @@ class Store:
             value, size = prev.value, prev.size
         if prev is not None and op.ignore_lease:
             lease = prev.lease
-        self._changes.append(self._put(op.key, value, lease, size, prev))
+        self._changes.append(self._put(op.key, value, lease, size, prev, self._history.get(op.key)))
         return prev
 
-    def _put(self, key: bytes, value: Any, lease: int, size: int, prev: KeyValue | None) -> KeyValue:
+    def _put(
+        self, key: bytes, value: Any, lease: int, size: int, prev: KeyValue | None, history: list[KeyValue] | None
+    ) -> KeyValue:
+        """Give ``key``, which has this history and holds ``prev``, another version."""
         revision = self.revision + 1
-        history = self._history.get(key)
         if history is None:
             self._history[key] = history = []
             if key in self._gone:
@@ -306,10 +311,11 @@ class Store:
         if not changes:
             return
         self._changes = []
-        if len(changes) == 1:
-            self._publish(changes[0])
-            return
         self.revision += 1
+        if len(changes) == 1:
+            self._log.append(changes[0])
+            self._watches.tell(changes[0], self._before)
+            return
         self._log.append(changes)
         interested: dict[int, tuple[Watch, list[KeyValue]]] = {}
         for kv in changes:
@@ -318,13 +324,6 @@ class Store:
         for watch_id in sorted(interested):
             watch, kvs = interested[watch_id]
             watch.deliver(self.revision, tuple(kvs), self._before)
-
-    def _publish(self, kv: KeyValue) -> None:
-        """Make this one change a revision, and tell the watches."""
-        self.revision += 1
-        self._log.append(kv)
-        for watch in self._watches.of(kv.key):
-            watch.deliver(kv.mod_revision, (kv,), self._before)
 
     def _compact_key(self, key: bytes, target: int) -> None:
         history = self._history.get(key)
@@ -493,7 +492,7 @@ class Store:
         """What a read sees as the current revision: inside a txn that has written, the one being made."""
         return self.revision + 1 if self._changes else self.revision
 
-    _APPLY: ClassVar[dict[type, Callable[[Store, Any], Response]]] = {
+    verbs: ClassVar[dict[type, Callable[[Store, Any], Response]]] = {
         Put: put,
         PutIf: put_if,
         DeleteIf: delete_if,
@@ -504,6 +503,7 @@ class Store:
         LeaseGrant: lease_grant,
         LeaseRevoke: lease_revoke,
     }
+    """What :meth:`apply` does with a request, by its type: for those who would rather not have a call in between."""
 
 
 def _changes_of(entry: KeyValue | list[KeyValue]) -> Sequence[KeyValue]:

@@ -64,6 +64,7 @@ class WatchHandle:
         """Leave the member; what it has sent and the client has not received will be asked for again."""
         if self._watch is not None and self._store is not None:
             self._store.cancel_watch(self._watch)
+        self._note_received()
         self._watch = self._connection = self.member = self._store = None
 
     def connect(self, store: Store, member: Member | None) -> None:
@@ -76,6 +77,7 @@ class WatchHandle:
 
     def serve(self, store: Store) -> None:
         """Be served from ``store`` from now on, over the same connection: the member has taken over a snapshot."""
+        self._note_received()
         self._store = store
         # Over a connection that takes no time whatever is sent has been received.
         at_once = self._connection is not None and self._connection.is_instant
@@ -86,6 +88,16 @@ class WatchHandle:
         key, range_end, prev_kv = self._args
         sink = self._receive if at_once else self._send
         self._watch = store.watch(sink, key, range_end, start_revision=self._sent, prev_kv=prev_kv)
+        if at_once and self.open:
+            # What there was to catch up with has been received. From here on the watch itself knows where it stands.
+            self._watch.sink = self._sink
+
+    def _note_received(self) -> None:
+        """Over a connection that takes no time it is the watch that knows; and it is not to be told any more."""
+        watch = self._watch
+        if watch is not None and watch.sink is self._sink:
+            self._received = watch.from_revision
+            watch.sink = _nobody
 
     def _send(self, batch: WatchBatch) -> None:
         connection = self._connection
@@ -103,3 +115,7 @@ class WatchHandle:
             if batch.canceled:
                 self.cancel()
             self._sink(batch)
+
+
+def _nobody(batch: WatchBatch) -> None:
+    """Stands in for the client of a watch that is over."""

@@ -15,9 +15,12 @@ Sink = Callable[[WatchBatch], object]
 
 
 class Watch:
-    """One registered watch; ``Store.watch`` makes it, ``Store.cancel_watch`` ends it."""
+    """One registered watch; ``Store.watch`` makes it, ``Store.cancel_watch`` ends it.
 
-    __slots__ = ("from_revision", "id", "key", "no_delete", "no_put", "prev_kv", "range_end", "sink")
+    ``from_revision`` is where it stands: the first revision of which it has not been told.
+    """
+
+    __slots__ = ("from_revision", "id", "is_plain", "key", "no_delete", "no_put", "prev_kv", "range_end", "sink")
 
     def __init__(
         self,
@@ -38,6 +41,8 @@ class Watch:
         self.prev_kv = prev_kv
         self.no_put = no_put
         self.no_delete = no_delete
+        # Told of every change, and of nothing but the change.
+        self.is_plain = not (prev_kv or no_put or no_delete)
 
     def covers(self, key: bytes) -> bool:
         """True when ``key`` is one the watch asked for."""
@@ -49,6 +54,7 @@ class Watch:
         """Pass on what the watch's filters leave of one revision's changes; ``before`` tells what one replaced."""
         if revision < self.from_revision:
             return
+        self.from_revision = revision + 1
         if self.no_put or self.no_delete:
             kvs = tuple([kv for kv in kvs if not (self.no_put if kv.version else self.no_delete)])
             if not kvs:
@@ -84,6 +90,19 @@ class WatchIndex:
         if self._stale:
             self._rebuild()
         return self._pieces[bisect_right(self._bounds, key)]
+
+    def tell(self, kv: KeyValue, before: Callable[[KeyValue], KeyValue | None]) -> None:
+        """Tell the watches that cover its key of a change that is all its revision did."""
+        if self._stale:
+            self._rebuild()
+        revision = kv.mod_revision
+        batch = watch_batch((revision, (kv,), (), False, 0))
+        for watch in self._pieces[bisect_right(self._bounds, kv.key)]:
+            if watch.is_plain and revision >= watch.from_revision:
+                watch.from_revision = revision + 1
+                watch.sink(batch)
+            else:
+                watch.deliver(revision, batch.kvs, before)
 
     def _rebuild(self) -> None:
         # Registrations are rare (one per resource kind of an api-server), so starting over is fine.
