@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 K = TypeVar("K")
 V = TypeVar("V")
 
-_LIMIT = 1 << 14
+_LIMIT = 1 << 13
 
 
 class Memo(dict[K, V]):
