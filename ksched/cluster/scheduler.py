@@ -329,11 +329,15 @@ class Scheduler:
         self._wake()
 
     def _still_wanted(self, pod: PodView) -> bool:
-        current = self.pods.store.get((pod.namespace, pod.name))
+        current = self._known(pod)
         if current is None:
             return False
         meta = current.metadata
         return meta.uid == pod.uid and meta.deletion_timestamp is None
+
+    def _known(self, pod: PodView) -> Pod | None:
+        """What the watch last told of the pod of this name."""
+        return self.pods.store.get((pod.namespace, pod.name))
 
     def _decide(self, queued: QueuedPod) -> None:
         """One scheduling cycle. It is over at the end of this, or when the eviction of pods has been answered."""
@@ -408,7 +412,7 @@ class Scheduler:
         return True
 
     def _is_pending(self, pod: PodView) -> bool:
-        current = self.pods.store.get((pod.namespace, pod.name))
+        current = self._known(pod)
         return current is not None and not current.spec.node_name
 
     # -- permit ---------------------------------------------------------------------------------------------
@@ -509,7 +513,7 @@ class Scheduler:
         ``nominated``: the node the pod is nominated to from now on, "" for none, None for no change.
         """
         pod = attempt.pod
-        current = self.pods.store.get((pod.namespace, pod.name))
+        current = self._known(pod)
         if current is None or current.metadata.uid != pod.uid or current.spec.node_name:
             self.queue.done(pod.uid)
             return
