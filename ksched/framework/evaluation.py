@@ -29,7 +29,6 @@ from ksched.tables.arrays import AnyArray, BoolArray, Int32Array, Int64Array, In
 
 NO_OPINION = 1
 """Total of every feasible node where a profile has no Score plugin at all (upstream: prioritizeNodes)."""
-_NO_ROWS: IntArray = np.array([], dtype=np.intp)
 _FEW_ROWS = 24
 """Up to here a Python loop over rows beats numpy's per-call overhead."""
 
@@ -116,9 +115,11 @@ class SignatureEntry:
         """What PostFilter remembers of single rows (a RowMemory)."""
         self._watermark = Watermark(table)
         self._change: Change | None = None
-        self._unscored: IntArray | None = None
+        self._unscored: NodeView | None = None
         """Rows that changed, and the column groups in which, since totals were computed; None: any row."""
         self._unscored_groups = ALL_GROUPS
+        self._passing: list[int] = []
+        """Those of the unscored rows that are feasible."""
 
     def outcome_without(self, skipping: tuple[str, ...]) -> PreFilterOutcome:
         """The outcome where these plugins skip too."""
@@ -137,23 +138,23 @@ class SignatureEntry:
     def filter(self) -> None:
         """Bring ``first``, ``feasible``, ``count`` and ``rejected`` up to date."""
         watermark = self._watermark
-        before, rows = watermark.positions, watermark.advance()
-        moved = watermark.moved
+        rows, moved = watermark.touched(), watermark.moved
         if not moved:
             return
-        change = self._change = Change(before, watermark.positions, moved, rows, NodeView(self.table, rows))
+        nodes = NodeView(self.table, rows)
+        change = self._change = Change(watermark, nodes)
         # Pods that fit nowhere are not scored: what they leave is not worth adding up.
-        self._unscored = None if self._unscored_groups else rows
+        self._unscored = None if rows is None or self._unscored_groups else nodes
         self._unscored_groups |= moved
         for column in self.filters:
-            if column.watched & moved:
+            if column.groups & moved:
                 column.refresh(change)
         if rows is None or len(self.first) != self.table.n:
             self._filter_all()
         elif len(rows) <= _FEW_ROWS:
             self._filter_few(rows)
         else:
-            self._filter_rows(rows)
+            self._filter_rows(nodes.rows)
 
     def _filter_all(self) -> None:
         self.first = self._first_verdicts(slice(None), self.table.n)
@@ -164,11 +165,13 @@ class SignatureEntry:
 
     def _filter_rows(self, rows: IntArray) -> None:
         first, before = self._first_verdicts(rows, len(rows)), self.first[rows]
+        passes = first == PASSES
+        self._passing = rows[passes].tolist()
         differs = (first != before).nonzero()[0]
         if not len(differs):
             return
         self.first[rows] = first
-        self.feasible[rows] = first == PASSES
+        self.feasible[rows] = passes
         self._rows = None
         rejected = self.rejected
         for old, new in zip(before[differs].tolist(), first[differs].tolist(), strict=True):
@@ -185,16 +188,19 @@ class SignatureEntry:
             first = np.where(first == PASSES, codes, first)
         return first if others else first.copy()
 
-    def _filter_few(self, rows: IntArray) -> None:
+    def _filter_few(self, rows: list[int]) -> None:
         verdicts = [column.codes.item for column in self.filters if column.rejects]
         verdict_before = self.first.item
         rejected = self.rejected
-        for row in rows.tolist():
-            verdict = PASSES
+        passing = self._passing = []
+        for row in rows:
             for verdict_of in verdicts:
                 verdict = verdict_of(row)
                 if verdict:
                     break
+            else:
+                verdict = PASSES
+                passing.append(row)
             before = verdict_before(row)
             if verdict != before:
                 self.first[row] = verdict
@@ -215,30 +221,30 @@ class SignatureEntry:
 
         Rows outside the entry's own ``feasible`` are INFEASIBLE; of those outside ``feasible`` nothing is promised.
         """
-        rows, moved = (self._unscored, self._unscored_groups) if self._unscored_groups else (_NO_ROWS, 0)
-        self._unscored_groups = 0
+        changed, moved = self._unscored, self._unscored_groups
+        passing = NodeView(self.table, self._passing) if changed is not None else None
         whole = feasible is self.feasible
         chosen = self._feasible_rows() if whole else feasible.nonzero()[0]
-        everything = rows is None or len(self.totals) != self.table.n
-        fresh = rows[self.feasible[rows]] if rows is not None and len(rows) else rows
+        everything = len(self.totals) != self.table.n
         for part in self.parts:
             # For the entry's own feasible rows: of others in a mere part nobody would know the next time.
-            part.column.refresh_where(self.feasible, self._change, moved)
-            if part.up_to_date(self.table, fresh, feasible, chosen, whole=whole):
+            part.column.refresh_where(self.feasible, self._change, moved, passing)
+            if part.up_to_date(self.table, passing, feasible, chosen, whole=whole):
                 everything = True
-        if everything or rows is None or fresh is None:
+        if everything or changed is None or passing is None:
             if len(self.totals) != self.table.n:
                 self.totals = np.empty(self.table.n, dtype=np.int64)
             chosen = self._feasible_rows()
             self.totals.fill(INFEASIBLE)
             self.totals[chosen] = self._sum(chosen)
-        elif len(rows):
-            self.totals[rows] = INFEASIBLE
-            if len(fresh) == 1:
-                row = int(fresh[0])
+        elif changed.n:
+            self.totals[changed.select] = INFEASIBLE
+            if passing.n == 1:
+                row = self._passing[0]
                 self.totals[row] = self._base + sum([part.weight * part.kept.item(row) for part in self.parts])
-            elif len(fresh):
-                self.totals[fresh] = self._sum(fresh)
+            elif passing.n:
+                self.totals[passing.select] = self._sum(passing.rows)
+        self._unscored, self._unscored_groups, self._passing = NodeView(self.table, []), 0, []
 
     def _feasible_rows(self) -> IntArray:
         if self._rows is None:
@@ -300,7 +306,9 @@ def filter_rows(
     for order, plugin in filters:
         cycle, pod = ask(plugin)
         result = guarded(plugin, "filter", cycle, pod, NodeView(table, rows))
-        first = np.where(first == PASSES, verdicts.encode(plugin.name, order, result, len(rows)), first)
+        codes = verdicts.encode(plugin.name, order, result, len(rows))
+        if codes is not None:
+            first = np.where(first == PASSES, codes, first)
     return first
 
 

@@ -316,7 +316,7 @@ class Framework(BindingCycle):
         for order, plugin in filters:
             result = guarded(plugin, "filter", *ask(plugin), nodes)
             codes = self.verdicts.encode(plugin.name, order, result, self.table.n)
-            if not codes.any():
+            if codes is None:
                 continue
             if latest is None:
                 latest = entry.latest_filter(self.verdicts)
