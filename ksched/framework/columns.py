@@ -7,7 +7,7 @@ again only about rows that were touched since in one of those groups.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -26,10 +26,11 @@ class Watermark:
     """Where the change logs stood when something was computed from some column groups.
 
     ``groups``: bit set of the groups watched. ``moved``: those that had changed at the last :meth:`touched`.
-    ``before`` and ``positions``: where the logs stood before and after the last time any of them moved.
+    ``before`` and ``positions``: where the logs stood before and after the last time any of them moved. ``nodes``: the
+    rows touched in between, kept by those whose columns are to follow them.
     """
 
-    __slots__ = ("_logs", "before", "groups", "moved", "positions")
+    __slots__ = ("_logs", "before", "groups", "moved", "nodes", "positions")
 
     def __init__(self, table: NodeTable, groups: int = ALL_GROUPS) -> None:
         self.groups = groups
@@ -37,6 +38,7 @@ class Watermark:
         self._logs = (table.logs[NODE], table.logs[USAGE], table.logs[IMAGES])
         self.before: Positions = (-1, -1, -1)
         self.positions: Positions = (-1, -1, -1)
+        self.nodes: NodeView
 
     def touched(self) -> list[int] | None:
         """Rows touched in the watched groups since the last call; None means all rows."""
@@ -65,24 +67,13 @@ class Watermark:
         return None if rows is None else np.array(rows, dtype=np.intp)
 
 
-class Change(NamedTuple):
-    """What changed when ``watermark`` last moved: it is told by that, and ``nodes`` shows the rows.
-
-    Whoever asks several columns looks into the logs once, and one view serves them all.
-    """
-
-    watermark: Watermark
-    nodes: NodeView
-
-
 class Column(Watermark):
     """What filter and score columns share: when to recompute which rows.
 
-    ``version`` counts the times anything was recomputed. ``groups`` are those the plugin was seen to read: while none
-    of them moves there is nothing to refresh.
+    ``groups`` are those the plugin was seen to read: while none of them moves there is nothing to refresh.
     """
 
-    __slots__ = ("_reads", "_table", "cycle", "plugin", "pod", "version")
+    __slots__ = ("_reads", "_table", "cycle", "plugin", "pod")
 
     def __init__(self, table: NodeTable, plugin: Any, pod: NodeLocalPod, cycle: NodeLocalCycle) -> None:
         # A plugin that reads no column is a constant; NODE keeps it as long as the table when rows come and go.
@@ -90,7 +81,6 @@ class Column(Watermark):
         self.plugin = plugin
         self.pod = pod
         self.cycle = cycle
-        self.version = 0
         self._table = table
         self._reads = 0
 
@@ -99,23 +89,12 @@ class Column(Watermark):
         """Whether what pods hold enters; if not, pods that come and go change nothing."""
         return bool(self._reads & USAGE)
 
-    def _changed(self, change: Change | None) -> NodeView:
-        """The rows that changed since the last time."""
-        if change is not None:
-            asking = change.watermark
-            if self.positions == asking.before and not asking.moved & ~self.groups:
-                # Who asks stood where the column does and has looked into the logs already.
-                self.positions = asking.positions
-                return change.nodes
+    def _changed(self, leader: Watermark | None) -> NodeView:
+        """The rows that changed since the last time; mostly ``leader``, whose columns are asked together, knows."""
+        if leader is not None and self.positions == leader.before and not leader.moved & ~self.groups:
+            self.positions = leader.positions
+            return leader.nodes
         return NodeView(self._table, self.touched())
-
-    def _ask(self, nodes: NodeView) -> None:
-        """Compute the rows of ``nodes``, and note what the plugin reads for that."""
-        nodes.reads = 0
-        self._compute(nodes)
-        self.version += 1
-        if nodes.reads & ~self._reads:
-            self._note_reads(nodes.reads)
 
     def _note_reads(self, reads: int) -> None:
         if reads & ELSEWHERE:
@@ -125,9 +104,6 @@ class Column(Watermark):
             )
         self._reads |= reads
         self.groups |= reads & ALL_GROUPS
-
-    def _compute(self, nodes: NodeView) -> None:
-        raise NotImplementedError
 
 
 class FilterColumn(Column):
@@ -153,15 +129,14 @@ class FilterColumn(Column):
         self.codes: Int32Array = np.array([], dtype=np.int32)
         self.rejects = False
 
-    def refresh(self, change: Change | None = None) -> None:
-        """Bring the column up to the table's present state; ``change`` is the last there was, if somebody knows."""
-        nodes = self._changed(change)
+    def refresh(self, leader: Watermark | None = None) -> None:
+        """Bring the column up to the table's present state, by what ``leader`` just learned if it is where it was."""
+        nodes = self._changed(leader)
+        if not nodes.n:
+            return
         if 2 * nodes.n > self._table.n and not nodes.everything:
             nodes = NodeView(self._table)  # so many that all are no more
-        if nodes.n:
-            self._ask(nodes)
-
-    def _compute(self, nodes: NodeView) -> None:
+        nodes.reads = 0
         try:
             result = self.plugin.filter(self.cycle, self.pod, nodes)
         except KschedError:
@@ -176,6 +151,8 @@ class FilterColumn(Column):
             self.codes[nodes.select], self.rejects = codes, True
         elif self.rejects:
             self.codes[nodes.select] = PASSES
+        if nodes.reads & ~self._reads:
+            self._note_reads(nodes.reads)
 
 
 class ScoreColumn(Column):
@@ -186,10 +163,12 @@ class ScoreColumn(Column):
     all rows, stale ones included: then any normaliser's inputs are known without a look.
     """
 
-    __slots__ = ("_stale", "raw", "uniform")
+    __slots__ = ("_stale", "raw", "uniform", "version")
 
     def __init__(self, table: NodeTable, plugin: Any, pod: NodeLocalPod, cycle: NodeLocalCycle) -> None:
         super().__init__(table, plugin, pod, cycle)
+        self.version = 0
+        """Counts the times anything was recomputed."""
         self._start()
 
     def _start(self) -> None:
@@ -197,25 +176,29 @@ class ScoreColumn(Column):
         self.uniform = False
         self._stale: BoolArray = np.ones(self._table.n, dtype=np.bool_)
 
-    def refresh(self, change: Change | None = None) -> None:
+    def refresh(self) -> None:
         """Bring all rows up to the table's present state."""
-        self.refresh_where(np.ones(self._table.n, dtype=np.bool_), change)
+        self.refresh_where(np.ones(self._table.n, dtype=np.bool_))
 
     def refresh_where(
-        self, feasible: BoolArray, change: Change | None, moved: int = ALL_GROUPS, among: NodeView | None = None
+        self,
+        feasible: BoolArray,
+        leader: Watermark | None = None,
+        moved: int = ALL_GROUPS,
+        among: NodeView | None = None,
     ) -> None:
         """Bring the ``feasible`` rows up to the table's present state; nothing but ``moved`` can have changed.
 
         ``among``: rows, all of them feasible, outside which no feasible row can be stale (None: nobody knows).
         """
-        stale = self._stale
         if self.groups & moved:
-            changed = self._changed(change)
+            changed = self._changed(leader)
             if changed.everything:
                 self._start()
-                among, stale = None, self._stale
+                among = None
             elif changed.n:
-                stale[changed.select] = True
+                self._stale[changed.select] = True
+        stale = self._stale
         if among is None:
             among = NodeView(self._table, (stale & feasible).nonzero()[0])
         elif np.count_nonzero(stale[among.select]) < among.n:  # another signature has asked already
@@ -224,7 +207,8 @@ class ScoreColumn(Column):
             self._ask(among)
             stale[among.select] = False
 
-    def _compute(self, nodes: NodeView) -> None:
+    def _ask(self, nodes: NodeView) -> None:
+        nodes.reads = 0
         try:
             given = self.plugin.score(self.cycle, self.pod, nodes)
         except KschedError:
@@ -239,6 +223,9 @@ class ScoreColumn(Column):
         # Judged before writing: afterwards row 0 may itself be one of the new values.
         self.uniform = self.uniform and bool((raw == self.raw[0]).all())
         self.raw[nodes.select] = raw
+        self.version += 1
+        if nodes.reads & ~self._reads:
+            self._note_reads(nodes.reads)
 
 
 def relevant_labels(labels: Mapping[str, str], read: LabelsRead) -> tuple[tuple[str, str], ...]:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ksched.errors import PluginError
-from ksched.framework.columns import Change, FilterColumn, Watermark
+from ksched.framework.columns import FilterColumn, Watermark
 from ksched.framework.cycle import Cycle, NodeLocalCycle, NodeLocalPod
 from ksched.framework.invoke import culprit, guarded, out_of_bounds, out_of_range, raw_scores
 from ksched.framework.pre_filter import PreFilterOutcome
@@ -114,7 +114,6 @@ class SignatureEntry:
         self.memory: Any = None
         """What PostFilter remembers of single rows (a RowMemory)."""
         self._watermark = Watermark(table)
-        self._change: Change | None = None
         self._unscored: NodeView | None = None
         """Rows that changed, and the column groups in which, since totals were computed; None: any row."""
         self._unscored_groups = ALL_GROUPS
@@ -141,14 +140,13 @@ class SignatureEntry:
         rows, moved = watermark.touched(), watermark.moved
         if not moved:
             return
-        nodes = NodeView(self.table, rows)
-        change = self._change = Change(watermark, nodes)
+        nodes = watermark.nodes = NodeView(self.table, rows)
         # Pods that fit nowhere are not scored: what they leave is not worth adding up.
         self._unscored = None if rows is None or self._unscored_groups else nodes
         self._unscored_groups |= moved
         for column in self.filters:
             if column.groups & moved:
-                column.refresh(change)
+                column.refresh(watermark)
         if rows is None or len(self.first) != self.table.n:
             self._filter_all()
         elif len(rows) <= _FEW_ROWS:
@@ -221,20 +219,22 @@ class SignatureEntry:
 
         Rows outside the entry's own ``feasible`` are INFEASIBLE; of those outside ``feasible`` nothing is promised.
         """
-        changed, moved = self._unscored, self._unscored_groups
-        passing = NodeView(self.table, self._passing) if changed is not None else None
+        moved, self._unscored_groups = self._unscored_groups, 0
+        changed = self._unscored if moved else NodeView(self.table, [])
+        passing = NodeView(self.table, self._passing) if moved and changed is not None else changed
         whole = feasible is self.feasible
         chosen = self._feasible_rows() if whole else feasible.nonzero()[0]
         everything = len(self.totals) != self.table.n
         for part in self.parts:
             # For the entry's own feasible rows: of others in a mere part nobody would know the next time.
-            part.column.refresh_where(self.feasible, self._change, moved, passing)
+            part.column.refresh_where(self.feasible, self._watermark, moved, passing)
             if part.up_to_date(self.table, passing, feasible, chosen, whole=whole):
                 everything = True
         if everything or changed is None or passing is None:
             if len(self.totals) != self.table.n:
                 self.totals = np.empty(self.table.n, dtype=np.int64)
-            chosen = self._feasible_rows()
+            if not whole:
+                chosen = self._feasible_rows()
             self.totals.fill(INFEASIBLE)
             self.totals[chosen] = self._sum(chosen)
         elif changed.n:
@@ -244,7 +244,6 @@ class SignatureEntry:
                 self.totals[row] = self._base + sum([part.weight * part.kept.item(row) for part in self.parts])
             elif passing.n:
                 self.totals[passing.select] = self._sum(passing.rows)
-        self._unscored, self._unscored_groups, self._passing = NodeView(self.table, []), 0, []
 
     def _feasible_rows(self) -> IntArray:
         if self._rows is None:

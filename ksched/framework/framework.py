@@ -110,9 +110,11 @@ class Framework(BindingCycle):
         """The cycle handed to plugins for one attempt to place ``pod``."""
         return Cycle(self.table, pod, now, self.seed, attempt, incarnation, self.objects)
 
-    @judging
     def schedule(self, pod: PodView, cycle: Cycle | None = None, *, top: int = 0) -> Decision:
         """Decide where ``pod`` goes; ``top`` asks for that many best candidates in the record."""
+        if not judging.entered:
+            with judging:
+                return self.schedule(pod, cycle, top=top)
         cycle = cycle or self.new_cycle(pod)
         if not self.table.n:
             return Decision(pod, Outcome.UNSCHEDULABLE, cycle.now, cycle.attempt, 0, 0)

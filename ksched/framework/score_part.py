@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,10 @@ from ksched.tables.arrays import BoolArray, Int64Array, IntArray
 
 _UNSET: Any = object()
 _UNIFORM: Any = object()
+
+
+def _unsure(inputs: Any) -> bool:
+    return False
 
 
 class ScorePart:
@@ -32,6 +37,7 @@ class ScorePart:
         "_normalizer",
         "_undeclared",
         "_version",
+        "_within_bounds",
         "column",
         "kept",
         "local",
@@ -48,6 +54,7 @@ class ScorePart:
         self.column = column
         self.local = local
         self._normalizer: Normalizer | None = getattr(plugin, "normalizer", None)
+        self._within_bounds: Callable[[Any], bool] = getattr(self._normalizer, "within_bounds", _unsure)
         self._undeclared = self._normalizer is None and hasattr(plugin, "normalize_score")
         self.uniform = False
         """Whether ``normalized`` is known to be the same in all rows."""
@@ -132,7 +139,7 @@ class ScorePart:
         raw = column.raw
         inputs = normalizer.inputs(raw[:1])
         # Equal inputs of rows that were not all equal would not do: theirs are other scores.
-        everything = bool((_UNIFORM, inputs) != self._inputs) or self._size() != len(raw)
+        everything = bool((_UNIFORM, inputs) != self._inputs) or (self._fresh is None and len(self.kept) != len(raw))
         self._inputs = (_UNIFORM, inputs)
         if everything:
             value = normalizer.apply(raw[:1], inputs)
@@ -155,7 +162,7 @@ class ScorePart:
         raw = self.column.raw
         of_chosen = raw.take(chosen)
         inputs = normalizer.inputs(of_chosen)
-        everything = changed is None or inputs != self._inputs or self._size() != len(raw)
+        everything = changed is None or inputs != self._inputs or (self._fresh is None and len(self.kept) != len(raw))
         if not everything and changed is not None:
             self._keep()
             chosen = changed.rows[feasible[changed.select]]
@@ -165,17 +172,14 @@ class ScorePart:
         self._version = self.column.version
         if len(chosen):
             values = normalizer.apply(of_chosen, inputs)
-            bad = out_of_bounds(values)
+            bad = None if self._within_bounds(inputs) else out_of_bounds(values)
             if bad is not None:
                 self._blame(table, bad, values, of_chosen, chosen)
             if everything:
-                self._fresh = chosen, values.astype(np.int64)
+                self._fresh = chosen, values.astype(np.int64, copy=False)
             else:
                 self.kept[chosen] = values
         return everything or not whole
-
-    def _size(self) -> int:
-        return len(self.kept) if self._fresh is None else len(self.column.raw)
 
     def _normalize_all(self, table: NodeTable, chosen: IntArray) -> None:
         raw = self.column.raw

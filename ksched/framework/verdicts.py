@@ -91,7 +91,8 @@ class Verdicts:
         reasons: Reasons
         if isinstance(result, Rejections):
             reasons, masks = result
-            if not _is_mask(masks, (len(reasons), n)):
+            shape = (len(reasons), n)
+            if not isinstance(masks, np.ndarray) or masks.dtype != _BOOL or masks.shape != shape:
                 raise _not_a_mask(plugin, "/".join(reasons), masks, f"bool[{len(reasons)}, {n}]")
         else:
             reasons, masks = _together(plugin, result, n)
@@ -104,7 +105,8 @@ class Verdicts:
             ids = self._combinations[key] = _Combinations(self, plugin, order, reasons)
         if len(reasons) > _MAX_LOOKUP_BITS:
             return np.fromiter(map(ids.__getitem__, zip(*masks.tolist(), strict=True)), np.int32, n)
-        codes: Int32Array = ids.table.take(np.packbits(masks, 0, "little")[0])
+        which = masks.view(np.uint8) if masks.ndim == 1 else np.packbits(masks, 0, "little")[0]
+        codes: Int32Array = ids.table.take(which)
         return codes
 
 
@@ -135,12 +137,8 @@ class _Combinations(dict[tuple[bool, ...], int]):
         return np.array([self[tuple([bool(c >> i & 1) for i in range(k)])] for c in range(1 << k)], dtype=np.int32)
 
 
-def _is_mask(mask: Any, shape: tuple[int, ...]) -> bool:
-    return isinstance(mask, np.ndarray) and mask.dtype == _BOOL and mask.shape == shape
-
-
 def _together(plugin: str, result: Any, n: int) -> tuple[Reasons, BoolArray]:
-    """The reasons of a result of many masks, and the masks in one array, bool[k, n]."""
+    """The reasons of a result of many masks, and the masks in one array, bool[k, n]; a single one stays as it is."""
     reasons: Reasons
     if isinstance(result, (dict, Mapping)):  # a dict, as nearly always, is told at once
         reasons, masks = tuple(result), list(result.values())
@@ -155,11 +153,12 @@ def _together(plugin: str, result: Any, n: int) -> tuple[Reasons, BoolArray]:
             hint="return None, a bool array of nodes to keep, {reason: rejected bool array}, a list of Reject "
             "or Rejections",
         )
+    shape = (n,)
     for reason, mask in zip(reasons, masks, strict=True):
-        if not _is_mask(mask, (n,)):
+        if not isinstance(mask, np.ndarray) or mask.dtype != _BOOL or mask.shape != shape:
             what = "the keep mask" if isinstance(result, np.ndarray) else reason
             raise _not_a_mask(plugin, what if isinstance(what, str) else what[0], mask, f"bool[{n}]")
-    return reasons, masks[0][np.newaxis] if len(masks) == 1 else np.array(masks, dtype=np.bool_)
+    return reasons, masks[0] if len(masks) == 1 else np.array(masks, dtype=np.bool_)
 
 
 def _not_a_mask(plugin: str, what: str, mask: Any, expected: str) -> PluginError:
