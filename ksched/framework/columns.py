@@ -40,8 +40,8 @@ class Watermark:
         self.positions: Positions = (-1, -1, -1)
         self.nodes: NodeView
 
-    def touched(self) -> list[int] | None:
-        """Rows touched in the watched groups since the last call; None means all rows."""
+    def touched(self) -> list[int] | IntArray | None:
+        """Rows touched in the watched groups since the last call, as the logs tell them; None means all rows."""
         node, usage, images = self._logs
         before, after = self.positions, (node.position, usage.position, images.position)
         self.moved = 0
@@ -52,19 +52,19 @@ class Watermark:
             # Pods come and go all the time, nodes hardly ever.
             self.moved = USAGE & self.groups
             return usage.touched(before[1]) if self.moved else []
-        rows: list[int] | None = []
+        rows: list[int] | IntArray | None = []
         for group, log, then, now in zip(GROUPS, self._logs, before, after, strict=True):
             if then == now or not group & self.groups:
                 continue
             self.moved |= group
-            of_group = log.touched(then)
-            rows = None if rows is None or of_group is None else list(dict.fromkeys([*rows, *of_group]))
+            of_group = log.since(then)
+            rows = None if rows is None or of_group is None else np.union1d(np.asarray(rows, dtype=np.intp), of_group)
         return rows
 
     def advance(self) -> IntArray | None:
         """:meth:`touched` as an array, intp[k]."""
         rows = self.touched()
-        return None if rows is None else np.array(rows, dtype=np.intp)
+        return None if rows is None else np.asarray(rows, dtype=np.intp)
 
 
 class Column(Watermark):

@@ -29,8 +29,6 @@ from ksched.tables.arrays import AnyArray, BoolArray, Int32Array, Int64Array, In
 
 NO_OPINION = 1
 """Total of every feasible node where a profile has no Score plugin at all (upstream: prioritizeNodes)."""
-_FEW_ROWS = 24
-"""Up to here a Python loop over rows beats numpy's per-call overhead."""
 
 
 class Scored(NamedTuple):
@@ -53,8 +51,8 @@ def counts_of(verdicts: Int32Array) -> dict[int, int]:
 class Evaluated:
     """The outcome of filtering and scoring over ``rows`` of the table (None: all).
 
-    ``first`` int32: verdict of the first filter that rejects a row, 0 for feasible ones. ``totals`` int64: weighted
-    sum, ``INFEASIBLE`` where the pod cannot go. All arrays are aligned with ``rows`` and must not be written to.
+    ``first`` int32: verdict of the first filter that rejects a row, 0 for feasible ones. All arrays are aligned with
+    ``rows`` and must not be written to, but for ``totals`` where ``ranked`` says of what.
     """
 
     rows: IntArray | None
@@ -62,9 +60,12 @@ class Evaluated:
     feasible: BoolArray
     count: int
     totals: Int64Array
+    """Weighted sums, ``INFEASIBLE`` where the pod cannot go."""
     parts: list[Scored | ScorePart]
     rejected: dict[int, int]
     """Number of rows per verdict."""
+    ranked: IntArray | None = None
+    """The rows of the table that ``totals`` is of, ascending, where it leaves out infeasible ones."""
 
 
 class Ask(NamedTuple):
@@ -108,7 +109,10 @@ class SignatureEntry:
         """The numbers of the feasible rows, once somebody asked."""
         self.count = 0
         self.rejected: Counter[int] = Counter()
-        self.totals: Int64Array = np.array([], dtype=np.int64)
+        self._totals: Int64Array = np.array([], dtype=np.int64)
+        self.ranked: tuple[IntArray, Int64Array] | None = None
+        """The feasible rows and their totals where that is all there is: often everything changes again before anybody
+        wants more than the best of them."""
         self.nominated: Any = None
         """The pass with nominated pods, once there was one (a NominatedPass)."""
         self.memory: Any = None
@@ -117,7 +121,7 @@ class SignatureEntry:
         self._unscored: NodeView | None = None
         """Rows that changed, and the column groups in which, since totals were computed; None: any row."""
         self._unscored_groups = ALL_GROUPS
-        self._passing: list[int] = []
+        self._passing: list[int] | IntArray = []
         """Those of the unscored rows that are feasible."""
 
     def outcome_without(self, skipping: tuple[str, ...]) -> PreFilterOutcome:
@@ -149,10 +153,10 @@ class SignatureEntry:
                 column.refresh(watermark)
         if rows is None or len(self.first) != self.table.n:
             self._filter_all()
-        elif len(rows) <= _FEW_ROWS:
+        elif isinstance(rows, list):  # few
             self._filter_few(rows)
         else:
-            self._filter_rows(nodes.rows)
+            self._filter_rows(rows)
 
     def _filter_all(self) -> None:
         self.first = self._first_verdicts(slice(None), self.table.n)
@@ -164,7 +168,7 @@ class SignatureEntry:
     def _filter_rows(self, rows: IntArray) -> None:
         first, before = self._first_verdicts(rows, len(rows)), self.first[rows]
         passes = first == PASSES
-        self._passing = rows[passes].tolist()
+        self._passing = rows[passes]
         differs = (first != before).nonzero()[0]
         if not len(differs):
             return
@@ -190,7 +194,7 @@ class SignatureEntry:
         verdicts = [column.codes.item for column in self.filters if column.rejects]
         verdict_before = self.first.item
         rejected = self.rejected
-        passing = self._passing = []
+        passing: list[int] = []
         for row in rows:
             for verdict_of in verdicts:
                 verdict = verdict_of(row)
@@ -206,13 +210,23 @@ class SignatureEntry:
                 self._rows = None
                 rejected[before] -= 1
                 rejected[verdict] += 1
-        self.count = rejected[PASSES]
+        self.count, self._passing = rejected[PASSES], passing
 
     def latest_filter(self, verdicts: Verdicts) -> int:
         """The order of the last filter that rejects some row, -1 where none does."""
         return max((verdicts[i].order for i, count in self.rejected.items() if count and i != PASSES), default=-1)
 
     # -- score ----------------------------------------------------------------------------------------------
+
+    @property
+    def totals(self) -> Int64Array:
+        """Weighted sums int64[n], ``INFEASIBLE`` where the pod cannot go; must not be written to."""
+        if self.ranked is not None:
+            rows, totals = self.ranked
+            self.ranked = None
+            self._totals = np.full(self.table.n, INFEASIBLE, dtype=np.int64)
+            self._totals[rows] = totals
+        return self._totals
 
     def score(self, feasible: BoolArray) -> None:
         """Bring ``totals`` up to date for ``feasible``, the entry's own or part of it, with at least one row.
@@ -224,26 +238,23 @@ class SignatureEntry:
         passing = NodeView(self.table, self._passing) if moved and changed is not None else changed
         whole = feasible is self.feasible
         chosen = self._feasible_rows() if whole else feasible.nonzero()[0]
-        everything = len(self.totals) != self.table.n
+        everything = changed is None
         for part in self.parts:
             # For the entry's own feasible rows: of others in a mere part nobody would know the next time.
             part.column.refresh_where(self.feasible, self._watermark, moved, passing)
             if part.up_to_date(self.table, passing, feasible, chosen, whole=whole):
                 everything = True
         if everything or changed is None or passing is None:
-            if len(self.totals) != self.table.n:
-                self.totals = np.empty(self.table.n, dtype=np.int64)
-            if not whole:
-                chosen = self._feasible_rows()
-            self.totals.fill(INFEASIBLE)
-            self.totals[chosen] = self._sum(chosen)
+            rows = chosen if whole else self._feasible_rows()
+            self.ranked = rows, self._sum(rows)
         elif changed.n:
-            self.totals[changed.select] = INFEASIBLE
+            totals = self.totals
+            totals[changed.select] = INFEASIBLE
             if passing.n == 1:
-                row = self._passing[0]
-                self.totals[row] = self._base + sum([part.weight * part.kept.item(row) for part in self.parts])
+                row = int(self._passing[0])
+                totals[row] = self._base + sum([part.weight * part.kept.item(row) for part in self.parts])
             elif passing.n:
-                self.totals[passing.select] = self._sum(passing.rows)
+                totals[passing.select] = self._sum(passing.rows)
 
     def _feasible_rows(self) -> IntArray:
         if self._rows is None:

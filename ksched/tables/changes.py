@@ -14,41 +14,57 @@ _KEEP = 1 << 15
 """Entries kept; a reader older than that recomputes everything, which is cheaper by then."""
 
 
+_FEW = 24
+"""Up to here a list is faster to make and to go through than an array."""
+
+
 class ChangeLog:
     """An append-only list of touched rows with a bounded memory.
 
     ``position`` is where the log ends now; hand it to :meth:`touched` or :meth:`since` later.
     """
 
-    __slots__ = ("_rows", "_start", "position")
+    __slots__ = ("_highest", "_rows", "_start", "position")
 
     def __init__(self) -> None:
-        self._rows: list[int] = []
+        self._rows: IntArray = np.empty(2 * _KEEP, dtype=np.intp)
         self._start = 0
+        self._highest = 0
         self.position = 0
 
     def touch(self, row: int) -> None:
         """Record that ``row`` changed."""
-        rows = self._rows
-        if len(rows) == 2 * _KEEP:
-            del rows[:_KEEP]
+        place = self.position - self._start
+        if place == len(self._rows):
+            self._rows[:_KEEP] = self._rows[_KEEP:]
             self._start += _KEEP
-        rows.append(row)
+            place = _KEEP
+        self._rows[place] = row
         self.position += 1
+        if row > self._highest:
+            self._highest = row
 
     def touch_all(self) -> None:
         """Record that every row may have changed: no older position can be served any more."""
-        self._rows.clear()
         self.position += 1
         self._start = self.position
 
-    def touched(self, position: int) -> list[int] | None:
-        """Distinct rows touched after ``position``, in the order of their first touch; None means all rows."""
+    def touched(self, position: int) -> list[int] | IntArray | None:
+        """Distinct rows touched after ``position``, in no particular order: a list of few, an array of many (intp[k]).
+
+        None means all rows.
+        """
         if position < self._start:
             return None
-        return list(dict.fromkeys(self._rows[position - self._start :]))
+        tail = self._rows[position - self._start : self.position - self._start]
+        if len(tail) <= _FEW:
+            return list(dict.fromkeys(tail.tolist()))
+        touched = np.zeros(self._highest + 1, dtype=np.bool_)
+        touched[tail] = True
+        rows: IntArray = touched.nonzero()[0]
+        return rows if len(rows) > _FEW else rows.tolist()
 
     def since(self, position: int) -> IntArray | None:
-        """The same as an array, intp[k]."""
+        """:meth:`touched` as an array, intp[k]."""
         rows = self.touched(position)
-        return None if rows is None else np.array(rows, dtype=np.intp)
+        return None if rows is None else np.asarray(rows, dtype=np.intp)
