@@ -163,12 +163,14 @@ class ScoreColumn(Column):
     all rows, stale ones included: then any normaliser's inputs are known without a look.
     """
 
-    __slots__ = ("_stale", "raw", "uniform", "version")
+    __slots__ = ("_stale", "raw", "shared", "uniform", "version")
 
     def __init__(self, table: NodeTable, plugin: Any, pod: NodeLocalPod, cycle: NodeLocalCycle) -> None:
         super().__init__(table, plugin, pod, cycle)
         self.version = 0
         """Counts the times anything was recomputed."""
+        self.shared = False
+        """Whether several signatures have this column."""
         self._start()
 
     def _start(self) -> None:
@@ -201,7 +203,7 @@ class ScoreColumn(Column):
         stale = self._stale
         if among is None:
             among = NodeView(self._table, (stale & feasible).nonzero()[0])
-        elif np.count_nonzero(stale[among.select]) < among.n:  # another signature has asked already
+        elif self.shared:  # maybe another signature has asked already
             among = NodeView(self._table, [row for row in among.numbers if stale[row]])
         if among.n:
             self._ask(among)

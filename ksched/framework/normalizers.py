@@ -14,6 +14,8 @@ MAX_NODE_SCORE = 100
 Raw = npt.NDArray[Any]
 
 
+_ALL = np.array(MAX_NODE_SCORE)
+"""As an array, since numpy takes longer to convert a number than to multiply by it."""
 _NO_OVERFLOW = np.iinfo(np.int64).max // MAX_NODE_SCORE
 
 
@@ -76,5 +78,5 @@ class MinMaxNormalizer:
 
 def _scaled(raw: Raw, highest: Any) -> Raw:
     """``raw`` as a share of ``highest`` in 0..100; what is not finite is judged afterwards."""
-    scaled: Raw = MAX_NODE_SCORE * (raw / highest) if raw.dtype.kind == "f" else MAX_NODE_SCORE * raw // highest
+    scaled: Raw = _ALL * (raw / highest) if raw.dtype.kind == "f" else _ALL * raw // highest
     return scaled  # floats in this order: the highest is exactly 100

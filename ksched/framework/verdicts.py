@@ -96,7 +96,7 @@ class Verdicts:
                 raise _not_a_mask(plugin, "/".join(reasons), masks, f"bool[{len(reasons)}, {n}]")
         else:
             reasons, masks = _together(plugin, result, n)
-        if not np.count_nonzero(masks):
+        if 1 not in masks.tobytes():  # several times as fast as count_nonzero
             return None
         # Rows may be rejected for several reasons at once: each combination of them is a verdict.
         key = (plugin, order, reasons)

@@ -57,12 +57,13 @@ class ChangeLog:
         if position < self._start:
             return None
         tail = self._rows[position - self._start : self.position - self._start]
-        if len(tail) <= _FEW:
-            return list(dict.fromkeys(tail.tolist()))
+        if len(tail) <= 3 * _FEW:
+            rows = list(dict.fromkeys(tail.tolist()))
+            return rows if len(rows) <= _FEW else np.array(rows, dtype=np.intp)
         touched = np.zeros(self._highest + 1, dtype=np.bool_)
         touched[tail] = True
-        rows: IntArray = touched.nonzero()[0]
-        return rows if len(rows) > _FEW else rows.tolist()
+        distinct: IntArray = touched.nonzero()[0]
+        return distinct if len(distinct) > _FEW else distinct.tolist()
 
     def since(self, position: int) -> IntArray | None:
         """:meth:`touched` as an array, intp[k]."""

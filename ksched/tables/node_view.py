@@ -32,33 +32,30 @@ _NONZERO_ROW = {CPU: 0, MEMORY: 1}
 class NodeView:
     """Columns over ``rows`` of a table (all rows for None). ``len(view)`` is n in every accessor's docstring."""
 
-    __slots__ = ("_rows", "_table", "n", "reads", "select")
+    __slots__ = ("_rows", "_table", "everything", "n", "reads", "select")
 
     def __init__(self, table: NodeTable, rows: IntArray | list[int] | None = None) -> None:
         self._table = table
         self._rows = rows
-        self.n = table.n if rows is None else len(rows)
+        self.everything = rows is None
+        """Whether these are all nodes of the cluster, in the order of the table."""
+        self.n: int
         """``len(view)``."""
         self.select: IntArray | slice
         """Picks this view's rows out of an array over all nodes of the cluster."""
         if rows is None:
-            self.select = slice(0, table.n)
-        elif self.n == 1:
+            self.n, self.select = table.n, slice(0, table.n)
+        elif len(rows) == 1:
             # One changed row is the commonest question of all, and slices are cheaper than index arrays.
             row = int(rows[0])
-            self.select = slice(row, row + 1)
+            self.n, self.select = 1, slice(row, row + 1)
         else:
-            self.select = np.array(rows, dtype=np.intp) if isinstance(rows, list) else rows
+            self.n, self.select = len(rows), np.array(rows, dtype=np.intp) if isinstance(rows, list) else rows
         self.reads = 0
         """Bit set of the column groups read through this view so far."""
 
     def __len__(self) -> int:
         return self.n
-
-    @property
-    def everything(self) -> bool:
-        """Whether these are all nodes of the cluster, in the order of the table."""
-        return self._rows is None
 
     @property
     def rows(self) -> IntArray:
@@ -336,23 +333,26 @@ class DeviceView:
     @property
     def milli_free(self) -> Int64Array:
         """Free milli summed over the node's devices, int64[n]."""
-        return self._room(TOTAL)
+        view = self._view
+        view.reads |= USAGE | NODE
+        free: Int64Array = view._table.devices.room[TOTAL][view.select]
+        return free
 
     @property
     def largest_free(self) -> Int64Array:
         """Free milli of the node's freest device, int64[n]; 0 without devices."""
-        return self._room(LARGEST)
+        view = self._view
+        view.reads |= USAGE | NODE
+        free: Int64Array = view._table.devices.room[LARGEST][view.select]
+        return free
 
     @property
     def wholly_free(self) -> Int64Array:
         """Number of devices nobody holds any of, int64[n]."""
-        return self._room(WHOLLY_FREE)
-
-    def _room(self, what: int) -> Int64Array:
         view = self._view
         view.reads |= USAGE | NODE
-        room: Int64Array = view._table.devices.room[what][view.select]
-        return room
+        free: Int64Array = view._table.devices.room[WHOLLY_FREE][view.select]
+        return free
 
     @property
     def states(self) -> list[DeviceState]:
