@@ -203,7 +203,7 @@ class ScoreColumn(Column):
         stale = self._stale
         if among is None:
             among = NodeView(self._table, (stale & feasible).nonzero()[0])
-        elif self.shared:  # maybe another signature has asked already
+        elif self.shared or moved & ~self.groups:  # else all of them have just become stale
             among = NodeView(self._table, [row for row in among.numbers if stale[row]])
         if among.n:
             self._ask(among)
