@@ -12,7 +12,7 @@ from ksched.framework.profile import (
     default_configuration,
     load_configuration,
 )
-from ksched.framework.protocols import Handle, PostFilterResult, PreFilterResult, Reject
+from ksched.framework.protocols import Handle, PostFilterResult, PreFilterResult, Reject, Rejections
 from ksched.framework.queue import QueuedPod, QueueOptions, SchedulingQueue
 from ksched.framework.selection import TieBreak
 from ksched.framework.status import Code, Status
@@ -39,6 +39,7 @@ __all__ = [
     "QueuedPod",
     "Reject",
     "Rejection",
+    "Rejections",
     "SchedulerCache",
     "SchedulerConfiguration",
     "SchedulingQueue",

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ksched.errors import PluginError
-from ksched.framework.columns import Change, FilterColumn, Watermark
+from ksched.framework.columns import FilterColumn, Watermark
 from ksched.framework.cycle import Cycle, NodeLocalCycle, NodeLocalPod
 from ksched.framework.invoke import culprit, guarded, out_of_bounds, out_of_range, raw_scores
 from ksched.framework.pre_filter import PreFilterOutcome
@@ -29,9 +29,6 @@ from ksched.tables.arrays import AnyArray, BoolArray, Int32Array, Int64Array, In
 
 NO_OPINION = 1
 """Total of every feasible node where a profile has no Score plugin at all (upstream: prioritizeNodes)."""
-_NO_ROWS: IntArray = np.array([], dtype=np.intp)
-_FEW_ROWS = 24
-"""Up to here a Python loop over rows beats numpy's per-call overhead."""
 
 
 class Scored(NamedTuple):
@@ -54,8 +51,8 @@ def counts_of(verdicts: Int32Array) -> dict[int, int]:
 class Evaluated:
     """The outcome of filtering and scoring over ``rows`` of the table (None: all).
 
-    ``first`` int32: verdict of the first filter that rejects a row, 0 for feasible ones. ``totals`` int64: weighted
-    sum, ``INFEASIBLE`` where the pod cannot go. All arrays are aligned with ``rows`` and must not be written to.
+    ``first`` int32: verdict of the first filter that rejects a row, 0 for feasible ones. All arrays are aligned with
+    ``rows`` and must not be written to, but for ``totals`` where ``ranked`` says of what.
     """
 
     rows: IntArray | None
@@ -63,9 +60,12 @@ class Evaluated:
     feasible: BoolArray
     count: int
     totals: Int64Array
+    """Weighted sums, ``INFEASIBLE`` where the pod cannot go."""
     parts: list[Scored | ScorePart]
     rejected: dict[int, int]
     """Number of rows per verdict."""
+    ranked: IntArray | None = None
+    """The rows of the table that ``totals`` is of, ascending, where it leaves out infeasible ones."""
 
 
 class Ask(NamedTuple):
@@ -109,16 +109,20 @@ class SignatureEntry:
         """The numbers of the feasible rows, once somebody asked."""
         self.count = 0
         self.rejected: Counter[int] = Counter()
-        self.totals: Int64Array = np.array([], dtype=np.int64)
+        self._totals: Int64Array = np.array([], dtype=np.int64)
+        self.ranked: tuple[IntArray, Int64Array] | None = None
+        """The feasible rows and their totals where that is all there is: often everything changes again before anybody
+        wants more than the best of them."""
         self.nominated: Any = None
         """The pass with nominated pods, once there was one (a NominatedPass)."""
         self.memory: Any = None
         """What PostFilter remembers of single rows (a RowMemory)."""
         self._watermark = Watermark(table)
-        self._change: Change | None = None
-        self._unscored: IntArray | None = None
+        self._unscored: NodeView | None = None
         """Rows that changed, and the column groups in which, since totals were computed; None: any row."""
         self._unscored_groups = ALL_GROUPS
+        self._passing: list[int] | IntArray = []
+        """Those of the unscored rows that are feasible."""
 
     def outcome_without(self, skipping: tuple[str, ...]) -> PreFilterOutcome:
         """The outcome where these plugins skip too."""
@@ -137,20 +141,19 @@ class SignatureEntry:
     def filter(self) -> None:
         """Bring ``first``, ``feasible``, ``count`` and ``rejected`` up to date."""
         watermark = self._watermark
-        before, rows = watermark.positions, watermark.advance()
-        moved = watermark.moved
+        rows, moved = watermark.touched(), watermark.moved
         if not moved:
             return
-        change = self._change = Change(before, watermark.positions, moved, rows, NodeView(self.table, rows))
+        nodes = watermark.nodes = NodeView(self.table, rows)
         # Pods that fit nowhere are not scored: what they leave is not worth adding up.
-        self._unscored = None if self._unscored_groups else rows
+        self._unscored = None if rows is None or self._unscored_groups else nodes
         self._unscored_groups |= moved
         for column in self.filters:
-            if column.watched & moved:
-                column.refresh(change)
+            if column.groups & moved:
+                column.refresh(watermark)
         if rows is None or len(self.first) != self.table.n:
             self._filter_all()
-        elif len(rows) <= _FEW_ROWS:
+        elif isinstance(rows, list):  # few
             self._filter_few(rows)
         else:
             self._filter_rows(rows)
@@ -164,11 +167,13 @@ class SignatureEntry:
 
     def _filter_rows(self, rows: IntArray) -> None:
         first, before = self._first_verdicts(rows, len(rows)), self.first[rows]
+        passes = first == PASSES
+        self._passing = rows[passes]
         differs = (first != before).nonzero()[0]
         if not len(differs):
             return
         self.first[rows] = first
-        self.feasible[rows] = first == PASSES
+        self.feasible[rows] = passes
         self._rows = None
         rejected = self.rejected
         for old, new in zip(before[differs].tolist(), first[differs].tolist(), strict=True):
@@ -185,16 +190,19 @@ class SignatureEntry:
             first = np.where(first == PASSES, codes, first)
         return first if others else first.copy()
 
-    def _filter_few(self, rows: IntArray) -> None:
+    def _filter_few(self, rows: list[int]) -> None:
         verdicts = [column.codes.item for column in self.filters if column.rejects]
         verdict_before = self.first.item
         rejected = self.rejected
-        for row in rows.tolist():
-            verdict = PASSES
+        passing: list[int] = []
+        for row in rows:
             for verdict_of in verdicts:
                 verdict = verdict_of(row)
                 if verdict:
                     break
+            else:
+                verdict = PASSES
+                passing.append(row)
             before = verdict_before(row)
             if verdict != before:
                 self.first[row] = verdict
@@ -202,7 +210,7 @@ class SignatureEntry:
                 self._rows = None
                 rejected[before] -= 1
                 rejected[verdict] += 1
-        self.count = rejected[PASSES]
+        self.count, self._passing = rejected[PASSES], passing
 
     def latest_filter(self, verdicts: Verdicts) -> int:
         """The order of the last filter that rejects some row, -1 where none does."""
@@ -210,35 +218,43 @@ class SignatureEntry:
 
     # -- score ----------------------------------------------------------------------------------------------
 
+    @property
+    def totals(self) -> Int64Array:
+        """Weighted sums int64[n], ``INFEASIBLE`` where the pod cannot go; must not be written to."""
+        if self.ranked is not None:
+            rows, totals = self.ranked
+            self.ranked = None
+            self._totals = np.full(self.table.n, INFEASIBLE, dtype=np.int64)
+            self._totals[rows] = totals
+        return self._totals
+
     def score(self, feasible: BoolArray) -> None:
         """Bring ``totals`` up to date for ``feasible``, the entry's own or part of it, with at least one row.
 
         Rows outside the entry's own ``feasible`` are INFEASIBLE; of those outside ``feasible`` nothing is promised.
         """
-        rows, moved = (self._unscored, self._unscored_groups) if self._unscored_groups else (_NO_ROWS, 0)
-        self._unscored_groups = 0
+        moved, self._unscored_groups = self._unscored_groups, 0
+        changed = self._unscored if moved else NodeView(self.table, [])
+        passing = NodeView(self.table, self._passing) if moved and changed is not None else changed
         whole = feasible is self.feasible
         chosen = self._feasible_rows() if whole else feasible.nonzero()[0]
-        everything = rows is None or len(self.totals) != self.table.n
-        fresh = rows[self.feasible[rows]] if rows is not None and len(rows) else rows
+        everything = changed is None
         for part in self.parts:
             # For the entry's own feasible rows: of others in a mere part nobody would know the next time.
-            part.column.refresh_where(self.feasible, self._change, moved)
-            if part.up_to_date(self.table, fresh, feasible, chosen, whole=whole):
+            part.column.refresh_where(self.feasible, self._watermark, moved, passing)
+            if part.up_to_date(self.table, passing, feasible, chosen, whole=whole):
                 everything = True
-        if everything or rows is None or fresh is None:
-            if len(self.totals) != self.table.n:
-                self.totals = np.empty(self.table.n, dtype=np.int64)
-            chosen = self._feasible_rows()
-            self.totals.fill(INFEASIBLE)
-            self.totals[chosen] = self._sum(chosen)
-        elif len(rows):
-            self.totals[rows] = INFEASIBLE
-            if len(fresh) == 1:
-                row = int(fresh[0])
-                self.totals[row] = self._base + sum([part.weight * part.kept.item(row) for part in self.parts])
-            elif len(fresh):
-                self.totals[fresh] = self._sum(fresh)
+        if everything or changed is None or passing is None:
+            rows = chosen if whole else self._feasible_rows()
+            self.ranked = rows, self._sum(rows)
+        elif changed.n:
+            totals = self.totals
+            totals[changed.select] = INFEASIBLE
+            if passing.n == 1:
+                row = int(self._passing[0])
+                totals[row] = self._base + sum([part.weight * part.kept.item(row) for part in self.parts])
+            elif passing.n:
+                totals[passing.select] = self._sum(passing.rows)
 
     def _feasible_rows(self) -> IntArray:
         if self._rows is None:
@@ -300,7 +316,9 @@ def filter_rows(
     for order, plugin in filters:
         cycle, pod = ask(plugin)
         result = guarded(plugin, "filter", cycle, pod, NodeView(table, rows))
-        first = np.where(first == PASSES, verdicts.encode(plugin.name, order, result, len(rows)), first)
+        codes = verdicts.encode(plugin.name, order, result, len(rows))
+        if codes is not None:
+            first = np.where(first == PASSES, codes, first)
     return first
 
 

@@ -130,6 +130,9 @@ class Asking:
                 continue
             result = guarded(plugin, "filter", *self.ask(plugin), NodeView(self.table))
             codes = verdicts.encode(plugin.name, order, result, self.table.n)
+            if codes is None:
+                self.statuses[plugin.name] = [None] * self.table.n
+                continue
             feasible &= codes == PASSES
             self.statuses[plugin.name] = [verdicts[code].status if code else None for code in codes.tolist()]
         return feasible

@@ -110,9 +110,11 @@ class Framework(BindingCycle):
         """The cycle handed to plugins for one attempt to place ``pod``."""
         return Cycle(self.table, pod, now, self.seed, attempt, incarnation, self.objects)
 
-    @judging
     def schedule(self, pod: PodView, cycle: Cycle | None = None, *, top: int = 0) -> Decision:
         """Decide where ``pod`` goes; ``top`` asks for that many best candidates in the record."""
+        if not judging.entered:
+            with judging:
+                return self.schedule(pod, cycle, top=top)
         cycle = cycle or self.new_cycle(pod)
         if not self.table.n:
             return Decision(pod, Outcome.UNSCHEDULABLE, cycle.now, cycle.attempt, 0, 0)
@@ -175,17 +177,13 @@ class Framework(BindingCycle):
             entry.outcome = merge((p, kept[p.name]) for p in self._pre_filters if p.name in kept)
         answers: dict[str, Any] = {}
         if entry.outcome.status is None:
-            skipping: list[str] = []
             for plugin in entry.moment_pre_filters:
-                cycle.plugin = plugin.name
-                answer = answers[plugin.name] = guarded(plugin, "pre_filter", cycle, pod)
-                if answer is None:
-                    continue
-                if not (isinstance(answer, Status) and answer.code is Code.SKIP):
+                name = cycle.plugin = plugin.name
+                answer = answers[name] = guarded(plugin, "pre_filter", cycle, pod)
+                if answer is not None and not (isinstance(answer, Status) and answer.code is Code.SKIP):
                     break
-                skipping.append(plugin.name)
             else:
-                return entry.outcome_without(tuple(skipping))
+                return entry.outcome_without(tuple([name for name in answers if answers[name] is not None]))
         return merge(self._pre_filter_answers(kept | answers, cycle, pod))
 
     def _pre_filter_answers(self, known: dict[str, Any], cycle: Cycle, pod: PodView) -> Iterator[tuple[Any, Any]]:
@@ -238,8 +236,11 @@ class Framework(BindingCycle):
         if not count:
             return Evaluated(None, first, feasible, 0, _NO_TOTALS, [], rejected), looked_at
         entry.score(feasible)
-        totals = entry.totals
         parts: list[Scored | ScorePart] = [*entry.parts]
+        if exact and entry.ranked is not None and not entry.moment_scores and not self._extending:
+            ranked, totals = entry.ranked
+            return Evaluated(None, first, feasible, count, totals, parts, rejected, ranked), looked_at
+        totals = entry.totals
         if not exact:
             totals = np.where(feasible, totals, INFEASIBLE)
         if entry.moment_scores:
@@ -316,7 +317,7 @@ class Framework(BindingCycle):
         for order, plugin in filters:
             result = guarded(plugin, "filter", *ask(plugin), nodes)
             codes = self.verdicts.encode(plugin.name, order, result, self.table.n)
-            if not codes.any():
+            if codes is None:
                 continue
             if latest is None:
                 latest = entry.latest_filter(self.verdicts)
@@ -465,18 +466,20 @@ class Framework(BindingCycle):
     # -- the choice and its record --------------------------------------------------------------------------
 
     def _choose(self, decision: Decision, evaluated: Evaluated, cycle: Cycle, top: int) -> None:
-        tied = selection.best(evaluated.totals)
-        position = int(tied[0] if len(tied) == 1 else tied[self._tie(tied, evaluated.rows, cycle)])
+        totals = evaluated.totals
+        rows = evaluated.rows if evaluated.ranked is None else evaluated.ranked
+        tied = selection.best(totals)
+        place = tied.item(0) if len(tied) == 1 else tied.item(self._tie(tied, rows, cycle))
+        row = place if rows is None else rows.item(place)
         decision.outcome = Outcome.SCHEDULED
-        row = position if evaluated.rows is None else int(evaluated.rows[position])
         decision.node = self.table.nodes[row].metadata.name or ""
-        decision.score = evaluated.totals.item(position)
+        decision.score = totals.item(place)
         decision.tied = len(tied)
         if top:
-            rows = selection.top(evaluated.totals, tied, top).tolist()
+            places = selection.top(totals, tied, top).tolist()
             # The chosen node leads its record even when more than ``top`` nodes were as good.
-            ordered = [position, *(row for row in rows if row != position)][:top]
-            decision.top = tuple(self._candidate(evaluated, row) for row in ordered)
+            ordered = [place, *(other for other in places if other != place)][:top]
+            decision.top = tuple(self._candidate(evaluated, rows, place) for place in ordered)
 
     def _tie(self, tied: IntArray, rows: IntArray | None, cycle: Cycle) -> int:
         if self.tie_break is TieBreak.NAME:
@@ -484,13 +487,12 @@ class Framework(BindingCycle):
         cycle.plugin = "selectHost"
         return cycle.random() % len(tied)
 
-    def _node_name(self, rows: IntArray | None, position: int) -> str:
-        return self.table.nodes[position if rows is None else int(rows[position])].metadata.name or ""
-
-    def _candidate(self, evaluated: Evaluated, position: int) -> Candidate:
+    def _candidate(self, evaluated: Evaluated, rows: IntArray | None, place: int) -> Candidate:
+        row = place if rows is None else int(rows[place])
+        position = place if evaluated.ranked is None else row  # in what is aligned with evaluated.rows
         return Candidate(
-            self._node_name(evaluated.rows, position),
-            int(evaluated.totals[position]),
+            self.table.nodes[row].metadata.name or "",
+            int(evaluated.totals[place]),
             {part.name: int(part.normalized[position]) * part.weight for part in evaluated.parts},
         )
 

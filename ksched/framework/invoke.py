@@ -30,20 +30,21 @@ class _Judging:
     """
 
     def __init__(self) -> None:
-        self._entered: list[np.errstate] = []
+        self.entered: list[np.errstate] = []
+        """Not empty while inside a ``with``."""
 
     def __enter__(self) -> None:
         state = np.errstate(divide="ignore", invalid="ignore")
         state.__enter__()
-        self._entered.append(state)
+        self.entered.append(state)
 
     def __exit__(self, *error: object) -> None:
-        self._entered.pop().__exit__(None, None, None)
+        self.entered.pop().__exit__(None, None, None)
 
     def __call__(self, method: Callable[P, T]) -> Callable[P, T]:
         @wraps(method)
         def judged(*args: P.args, **kwargs: P.kwargs) -> T:
-            if self._entered:
+            if self.entered:
                 return method(*args, **kwargs)
             with self:
                 return method(*args, **kwargs)

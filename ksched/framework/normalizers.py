@@ -14,8 +14,17 @@ MAX_NODE_SCORE = 100
 Raw = npt.NDArray[Any]
 
 
+_ALL = np.array(MAX_NODE_SCORE)
+"""As an array, since numpy takes longer to convert a number than to multiply by it."""
+_NO_OVERFLOW = np.iinfo(np.int64).max // MAX_NODE_SCORE
+
+
 class Normalizer(Protocol):
-    """A normalisation split into the reduction over feasible nodes and the map of each row."""
+    """A normalisation split into the reduction over feasible nodes and the map of each row.
+
+    It may also have ``within_bounds(inputs)``: whether what it makes of raw scores with these inputs is sure to be
+    finite and within 0..100. Then nobody need look.
+    """
 
     def inputs(self, raw: Raw) -> Hashable:
         """What the map needs, from the raw scores of the feasible nodes (at least one)."""
@@ -61,8 +70,13 @@ class MinMaxNormalizer:
             return np.zeros_like(raw)
         return _scaled(raw - low, high - low)
 
+    def within_bounds(self, inputs: Any) -> bool:
+        """Unless the range is not finite, or so large that integers overflow."""
+        low, high = inputs
+        return bool(high - low <= _NO_OVERFLOW)  # NaN is not
+
 
 def _scaled(raw: Raw, highest: Any) -> Raw:
     """``raw`` as a share of ``highest`` in 0..100; what is not finite is judged afterwards."""
-    scaled: Raw = MAX_NODE_SCORE * (raw / highest) if raw.dtype.kind == "f" else MAX_NODE_SCORE * raw // highest
+    scaled: Raw = _ALL * (raw / highest) if raw.dtype.kind == "f" else _ALL * raw // highest
     return scaled  # floats in this order: the highest is exactly 100

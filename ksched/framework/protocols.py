@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,16 @@ class Reject:
     resolvable: bool = True
 
 
+class Rejections(NamedTuple):
+    """Rows rejected for several reasons: ``masks`` bool[k, n], a line for each of the k ``reasons``.
+
+    The same as a mapping of them, for who has the masks in one array anyway.
+    """
+
+    reasons: tuple[str, ...]
+    masks: BoolArray
+
+
 @dataclass(frozen=True, slots=True)
 class PreFilterResult:
     """PreFilter narrowing the search to some nodes (they need not exist); None means all."""
@@ -51,8 +61,9 @@ class PreFilterResult:
     node_names: frozenset[str] | None = None
 
 
-FilterResult: TypeAlias = BoolArray | Mapping[str, BoolArray] | Sequence[Reject] | None
-"""None: all rows pass. A bool array: the rows to KEEP. A mapping reason -> rejected rows. A list of :class:`Reject`."""
+FilterResult: TypeAlias = BoolArray | Mapping[str, BoolArray] | Sequence[Reject] | Rejections | None
+"""None: all rows pass. A bool array: the rows to KEEP. A mapping reason -> rejected rows. A list of :class:`Reject`.
+:class:`Rejections`: reasons and their masks in one array."""
 
 
 class Plugin(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,15 @@ import numpy.typing as npt
 from ksched.framework.columns import ScoreColumn
 from ksched.framework.invoke import Raw, as_scores, culprit, guarded, out_of_bounds, out_of_range, raw_scores
 from ksched.framework.normalizers import Normalizer
-from ksched.tables import NodeTable
+from ksched.tables import NodeTable, NodeView
 from ksched.tables.arrays import BoolArray, Int64Array, IntArray
 
 _UNSET: Any = object()
 _UNIFORM: Any = object()
+
+
+def _unsure(inputs: Any) -> bool:
+    return False
 
 
 class ScorePart:
@@ -32,6 +37,7 @@ class ScorePart:
         "_normalizer",
         "_undeclared",
         "_version",
+        "_within_bounds",
         "column",
         "kept",
         "local",
@@ -48,6 +54,7 @@ class ScorePart:
         self.column = column
         self.local = local
         self._normalizer: Normalizer | None = getattr(plugin, "normalizer", None)
+        self._within_bounds: Callable[[Any], bool] = getattr(self._normalizer, "within_bounds", _unsure)
         self._undeclared = self._normalizer is None and hasattr(plugin, "normalize_score")
         self.uniform = False
         """Whether ``normalized`` is known to be the same in all rows."""
@@ -80,13 +87,13 @@ class ScorePart:
         return self.normalized.take(rows).astype(np.int64)
 
     def up_to_date(
-        self, table: NodeTable, rows: IntArray | None, feasible: BoolArray, chosen: IntArray, *, whole: bool
+        self, table: NodeTable, changed: NodeView | None, feasible: BoolArray, chosen: IntArray, *, whole: bool
     ) -> bool:
         """Make ``normalized`` right for the ``feasible`` rows, by number ``chosen`` (at least one).
 
-        Of the rows that the signature's filters pass the column changed since the last call only in ``rows``, which
-        includes those they did not pass then. ``whole``: ``feasible`` is all they pass, not some of it. Returns True if
-        rows other than ``rows`` may have changed too.
+        Of the rows that the signature's filters pass the column changed since the last call only in ``changed`` (None:
+        in any), which includes those they did not pass then. ``whole``: ``feasible`` is all they pass, not some of it.
+        Returns True if other rows may have changed too.
         """
         column = self.column
         self.uniform = column.uniform and not self._undeclared
@@ -94,28 +101,28 @@ class ScorePart:
             self._normalize_all(table, chosen)
             return True
         if self._normalizer is None:
-            return self._take(table, rows, feasible)
+            return self._take(table, changed, feasible)
         if column.uniform:
             return self._normalize_uniform(table, self._normalizer)
-        return self._normalize(table, self._normalizer, rows, feasible, chosen, whole)
+        return self._normalize(table, self._normalizer, changed, feasible, chosen, whole)
 
-    def _take(self, table: NodeTable, rows: IntArray | None, feasible: BoolArray) -> bool:
+    def _take(self, table: NodeTable, changed: NodeView | None, feasible: BoolArray) -> bool:
         """Raw scores are final. Those out of range matter only where a row is feasible, which changes: keep them."""
         raw = self.column.raw
         inputs = (_UNIFORM, raw.item(0)) if self.uniform else _UNSET
-        everything = rows is None or len(self.kept) != len(raw) or (self.uniform and inputs != self._inputs)
+        everything = changed is None or len(self.kept) != len(raw) or (self.uniform and inputs != self._inputs)
         self._inputs = inputs
-        if everything or rows is None:
+        if everything or changed is None:
             self.kept, self._bad = as_scores(raw)
-        elif len(rows) and not self.uniform:
-            self._write(rows, raw[rows])
+        elif changed.n and not self.uniform:
+            self._write(changed.select, raw[changed.select])
         if self._bad is not None:
             bad = self._bad & feasible
             if bad.any():
                 self._blame(table, bad, raw, raw)
         return everything
 
-    def _write(self, rows: IntArray, values: Raw) -> None:
+    def _write(self, rows: IntArray | slice, values: Raw) -> None:
         scores, bad = as_scores(values)
         self.kept[rows] = scores
         if bad is not None and self._bad is None:
@@ -132,7 +139,7 @@ class ScorePart:
         raw = column.raw
         inputs = normalizer.inputs(raw[:1])
         # Equal inputs of rows that were not all equal would not do: theirs are other scores.
-        everything = bool((_UNIFORM, inputs) != self._inputs) or self._size() != len(raw)
+        everything = bool((_UNIFORM, inputs) != self._inputs) or (self._fresh is None and len(self.kept) != len(raw))
         self._inputs = (_UNIFORM, inputs)
         if everything:
             value = normalizer.apply(raw[:1], inputs)
@@ -146,7 +153,7 @@ class ScorePart:
         self,
         table: NodeTable,
         normalizer: Normalizer,
-        rows: IntArray | None,
+        changed: NodeView | None,
         feasible: BoolArray,
         chosen: IntArray,
         whole: bool,
@@ -155,27 +162,24 @@ class ScorePart:
         raw = self.column.raw
         of_chosen = raw.take(chosen)
         inputs = normalizer.inputs(of_chosen)
-        everything = rows is None or inputs != self._inputs or self._size() != len(raw)
-        if not everything and rows is not None:
+        everything = changed is None or inputs != self._inputs or (self._fresh is None and len(self.kept) != len(raw))
+        if not everything and changed is not None:
             self._keep()
-            chosen = rows[feasible[rows]]
+            chosen = changed.rows[feasible[changed.select]]
             of_chosen = raw.take(chosen)
         # Rows that were left out this time would not be known to be missing the next.
         self._inputs = inputs if whole else _UNSET
         self._version = self.column.version
         if len(chosen):
             values = normalizer.apply(of_chosen, inputs)
-            bad = out_of_bounds(values)
+            bad = None if self._within_bounds(inputs) else out_of_bounds(values)
             if bad is not None:
                 self._blame(table, bad, values, of_chosen, chosen)
             if everything:
-                self._fresh = chosen, values.astype(np.int64)
+                self._fresh = chosen, values.astype(np.int64, copy=False)
             else:
                 self.kept[chosen] = values
         return everything or not whole
-
-    def _size(self) -> int:
-        return len(self.kept) if self._fresh is None else len(self.column.raw)
 
     def _normalize_all(self, table: NodeTable, chosen: IntArray) -> None:
         raw = self.column.raw

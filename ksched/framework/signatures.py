@@ -117,8 +117,10 @@ class SignatureCache:
         column = self.columns.get(own)
         if column is None:
             column = self.columns[own] = ScoreColumn(self._table, plugin, pod, cycle)
+            return column
         self.columns.move_to_end(own)
         assert isinstance(column, ScoreColumn)
+        column.shared = True
         return column
 
 

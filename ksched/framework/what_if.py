@@ -114,6 +114,7 @@ class WhatIf:
     def _filter(self, rows: IntArray) -> Int32Array:
         first = np.zeros(len(rows), dtype=np.int32)
         for order, plugin, settled in self.steps:
+            verdicts: Int32Array | None
             if settled is not None:
                 verdicts = settled[rows]
             else:
@@ -121,7 +122,8 @@ class WhatIf:
                 result = guarded(plugin, "filter", *self.ask(plugin), nodes)
                 self.reads |= nodes.reads
                 verdicts = self.verdicts.encode(plugin.name, order, result, len(rows))
-            first = np.where(first == PASSES, verdicts, first)
+            if verdicts is not None:
+                first = np.where(first == PASSES, verdicts, first)
         return first
 
     def rivals(self, row: int) -> list[PodView]:
@@ -208,7 +210,8 @@ class NodeTrial:
                 if isinstance(answer, Status) and answer.rejected:
                     return what_if.verdicts.id(Verdict(plugin.name, answer.code, answer.reasons, order))
             result = guarded(plugin, "filter", cycle, pod, nodes)
-        return int(what_if.verdicts.encode(plugin.name, order, result, 1)[0])
+        codes = what_if.verdicts.encode(plugin.name, order, result, 1)
+        return PASSES if codes is None else int(codes[0])
 
 
 def _is_told(plugin: Any) -> bool:

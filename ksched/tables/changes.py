@@ -12,26 +12,25 @@ from ksched.tables.arrays import IntArray
 
 _KEEP = 1 << 15
 """Entries kept; a reader older than that recomputes everything, which is cheaper by then."""
-_FEW = 12
-"""Up to here a dict finds the distinct ones faster than a pass over all rows."""
+
+
+_FEW = 24
+"""Up to here a list is faster to make and to go through than an array."""
 
 
 class ChangeLog:
     """An append-only list of touched rows with a bounded memory.
 
-    ``position`` is where the log ends now; hand it to :meth:`since` later.
+    ``position`` is where the log ends now; hand it to :meth:`touched` or :meth:`since` later.
     """
 
-    __slots__ = ("_answered_at", "_answers", "_highest", "_rows", "_start", "position")
+    __slots__ = ("_highest", "_rows", "_start", "position")
 
     def __init__(self) -> None:
         self._rows: IntArray = np.empty(2 * _KEEP, dtype=np.intp)
         self._start = 0
         self._highest = 0
         self.position = 0
-        # Many readers of one signature ask the same question one after another.
-        self._answers: dict[int, IntArray] = {}
-        self._answered_at = 0
 
     def touch(self, row: int) -> None:
         """Record that ``row`` changed."""
@@ -50,28 +49,23 @@ class ChangeLog:
         self.position += 1
         self._start = self.position
 
-    def since(self, position: int) -> IntArray | None:
-        """Distinct rows (intp[k]) touched after ``position``, in no particular order; None means all rows."""
+    def touched(self, position: int) -> list[int] | IntArray | None:
+        """Distinct rows touched after ``position``, in no particular order: a list of few, an array of many (intp[k]).
+
+        None means all rows.
+        """
         if position < self._start:
             return None
-        if self._answered_at != self.position:
-            self._answered_at = self.position
-            self._answers.clear()
-        rows = self._answers.get(position)
-        if rows is None:
-            rows = self._answers[position] = self._distinct(position)
-        return rows
-
-    def _distinct(self, position: int) -> IntArray:
-        count = self.position - position
         tail = self._rows[position - self._start : self.position - self._start]
-        if count <= 1:
-            rows = tail.copy()
-        elif count <= _FEW:
-            rows = np.fromiter(dict.fromkeys(tail.tolist()), np.intp)
-        else:
-            touched = np.zeros(self._highest + 1, dtype=np.bool_)
-            touched[tail] = True
-            rows = touched.nonzero()[0]
-        rows.setflags(write=False)
-        return rows
+        if len(tail) <= 3 * _FEW:
+            rows = list(dict.fromkeys(tail.tolist()))
+            return rows if len(rows) <= _FEW else np.array(rows, dtype=np.intp)
+        touched = np.zeros(self._highest + 1, dtype=np.bool_)
+        touched[tail] = True
+        distinct: IntArray = touched.nonzero()[0]
+        return distinct if len(distinct) > _FEW else distinct.tolist()
+
+    def since(self, position: int) -> IntArray | None:
+        """:meth:`touched` as an array, intp[k]."""
+        rows = self.touched(position)
+        return None if rows is None else np.asarray(rows, dtype=np.intp)

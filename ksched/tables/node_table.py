@@ -83,6 +83,7 @@ class NodeTable:
         self.nodes: list[Node] = []
         self.resources: Interner[str] = Interner(_FIXED_RESOURCES)
         self._resource_rows: dict[tuple[str, ...], IntArray | slice] = {}
+        self._neighbours: dict[tuple[str, ...], tuple[Int64Array, Int64Array] | None] = {}
         self.labels = LabelColumns(capacity)
         self.images = ImageColumns(capacity)
         self.ports = PortColumns()
@@ -108,10 +109,12 @@ class NodeTable:
 
     def _set_allocatable(self, array: Int64Array) -> None:
         self._allocatable, self.allocatable = array, readonly(array)
+        self._neighbours.clear()
 
     def _set_held(self, array: Int64Array) -> None:
         self._held, self.held = array, readonly(array)
         self.nonzero, self.requested = self.held[:_NONZERO], self.held[_NONZERO:]
+        self._neighbours.clear()
 
     def resource_row(self, resource: str) -> int:
         """Index of ``resource`` in the resource-major arrays; a row of zeros is made for one never seen."""
@@ -138,6 +141,17 @@ class NodeTable:
             found = slice(rows[0], rows[-1] + 1) if neighbours else np.array(rows, dtype=np.intp)
             self._resource_rows[resources] = found
         return found
+
+    def neighbours(self, resources: tuple[str, ...]) -> tuple[Int64Array, Int64Array] | None:
+        """``allocatable`` and ``requested`` of ``resources``, int64[k, capacity] each; None unless they stand together.
+
+        Views, which follow every change, and the same ones until there are more resources or nodes.
+        """
+        if resources not in self._neighbours:
+            rows = self.resource_rows(resources)
+            together = isinstance(rows, slice)
+            self._neighbours[resources] = (self.allocatable[rows], self.requested[rows]) if together else None
+        return self._neighbours[resources]
 
     def row(self, node_name: str) -> IntArray:
         """The row of a node as an array, intp[1]; KeyError where there is no such node."""

@@ -32,85 +32,100 @@ _NONZERO_ROW = {CPU: 0, MEMORY: 1}
 class NodeView:
     """Columns over ``rows`` of a table (all rows for None). ``len(view)`` is n in every accessor's docstring."""
 
-    __slots__ = ("_n", "_rows", "_select", "_table", "reads")
+    __slots__ = ("_rows", "_table", "everything", "n", "reads", "select")
 
-    def __init__(self, table: NodeTable, rows: IntArray | None = None) -> None:
+    def __init__(self, table: NodeTable, rows: IntArray | list[int] | None = None) -> None:
         self._table = table
         self._rows = rows
-        self._n = table.n if rows is None else len(rows)
-        self._select: IntArray | slice
+        self.everything = rows is None
+        """Whether these are all nodes of the cluster, in the order of the table."""
+        self.n: int
+        """``len(view)``."""
+        self.select: IntArray | slice
+        """Picks this view's rows out of an array over all nodes of the cluster."""
         if rows is None:
-            self._select = slice(0, table.n)
-        elif self._n == 1:
+            self.n, self.select = table.n, slice(0, table.n)
+        elif len(rows) == 1:
             # One changed row is the commonest question of all, and slices are cheaper than index arrays.
             row = int(rows[0])
-            self._select = slice(row, row + 1)
+            self.n, self.select = 1, slice(row, row + 1)
         else:
-            self._select = rows
+            self.n, self.select = len(rows), np.array(rows, dtype=np.intp) if isinstance(rows, list) else rows
         self.reads = 0
         """Bit set of the column groups read through this view so far."""
 
     def __len__(self) -> int:
-        return self._n
+        return self.n
 
     @property
     def rows(self) -> IntArray:
         """Row numbers in the table, intp[n]; for keeping per-node state of one's own."""
-        return np.arange(self._n, dtype=np.intp) if self._rows is None else self._rows
+        if isinstance(self._rows, np.ndarray):
+            return self._rows
+        return np.arange(self.n, dtype=np.intp) if self._rows is None else np.array(self._rows, dtype=np.intp)
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """:attr:`rows` as plain numbers: faster to go through where they are few."""
+        rows = self._rows
+        if isinstance(rows, np.ndarray):
+            numbers: list[int] = rows.tolist()
+            return numbers
+        return range(self.n) if rows is None else rows
 
     @property
     def names(self) -> StrArray:
         """Node names, U[n]."""
         self.reads |= NODE
-        return self._table.names()[self._select]
+        return self._table.names()[self.select]
 
     @property
     def name_ranks(self) -> IntArray:
         """The place of each node when all nodes of the cluster are sorted by name, intp[n]; faster than names."""
         self.reads |= ELSEWHERE
-        return self._table.name_ranks()[self._select]
+        return self._table.name_ranks()[self.select]
 
     @property
     def objects(self) -> list[Node]:
         """The Node objects, for whatever has no column; slower than any column."""
         self.reads |= NODE
         nodes = self._table.nodes
-        return list(nodes) if self._rows is None else [nodes[row] for row in self._rows.tolist()]
+        return list(nodes) if self._rows is None else [nodes[row] for row in self.numbers]
 
     # -- labels and taints ----------------------------------------------------------------------------------
 
     def label(self, key: str) -> StrArray:
         """Value of label ``key``, U[n]; "" where the node has none."""
         self.reads |= NODE
-        return self._table.labels[key].text(self._select)
+        return self._table.labels[key].text(self.select)
 
     def per_label(self, key: str, fn: Callable[[str | None], object], dtype: npt.DTypeLike) -> AnyArray:
         """``fn(value)`` per node, called once per distinct value of label ``key`` (None: absent); dtype[n]."""
         self.reads |= NODE
-        return self._table.labels[key].map(self._select, fn, dtype)
+        return self._table.labels[key].map(self.select, fn, dtype)
 
     def per_taints(self, fn: Callable[[tuple[Taint, ...]], object], dtype: npt.DTypeLike) -> AnyArray:
         """``fn(taints)`` per node, called once per distinct tuple of taints; dtype[n]."""
         self.reads |= NODE
         taints = self._table.taints
-        return map_distinct(taints.ids[self._select], taints.lists, fn, dtype)
+        return map_distinct(taints.ids[self.select], taints.lists, fn, dtype)
 
     @property
     def unschedulable(self) -> BoolArray:
         """spec.unschedulable (cordoned), bool[n]."""
         self.reads |= NODE
-        return readonly(self._table.unschedulable[self._select])
+        return readonly(self._table.unschedulable[self.select])
 
     def per_labels(
         self, keys: Sequence[str], fn: Callable[[tuple[str | None, ...]], object], dtype: npt.DTypeLike
     ) -> AnyArray:
         """``fn(values of keys)`` per node, called once per distinct combination of values (None: absent); dtype[n]."""
         self.reads |= NODE
-        ids = np.zeros(self._n, dtype=np.int64)
+        ids = np.zeros(self.n, dtype=np.int64)
         columns = [self._table.labels[key] for key in keys]
         for column in columns:
             # Numbered anew at each step: the product of many keys' sizes would not fit an integer.
-            combined = ids * len(column.values) + column.ids[self._select]
+            combined = ids * len(column.values) + column.ids[self.select]
             ids = np.unique(combined, return_inverse=True)[1]
         _, first = np.unique(ids, return_index=True)
         rows = self.rows[first].tolist()
@@ -134,15 +149,15 @@ class NodeView:
         """status.allocatable, int64[n]: cpu in millicores, memory and storage in bytes, else units; 0 where absent."""
         self.reads |= NODE
         row = self._table.resources.get(resource)
-        return self._zeros() if row is None else self._table.allocatable[row][self._select]
+        return self._zeros() if row is None else self._table.allocatable[row][self.select]
 
     def declares(self, resource: str) -> BoolArray:
         """Where status.allocatable names ``resource`` at all, be it with 0, bool[n]."""
         self.reads |= NODE
         row = self._table.resources.get(resource)
         if row is None:
-            return np.zeros(self._n, dtype=np.bool_)
-        declared = self._table.allocatable[row, self._select] > 0
+            return np.zeros(self.n, dtype=np.bool_)
+        declared = self._table.allocatable[row, self.select] > 0
         for position in np.flatnonzero(~declared).tolist():
             declared[position] = resource in self._table.nodes[int(self.rows[position])].status.allocatable
         return declared
@@ -151,12 +166,12 @@ class NodeView:
         """Sum of the requests of the pods on the node, int64[n]; "pods" is their number."""
         self.reads |= USAGE
         row = self._table.resources.get(resource)
-        return self._zeros() if row is None else self._table.requested[row][self._select]
+        return self._zeros() if row is None else self._table.requested[row][self.select]
 
     def free(self, resource: str) -> Int64Array:
         """allocatable - requested, int64[n]: without the incoming pod; negative on an overcommitted node."""
         self.reads |= NODE | USAGE
-        table, select = self._table, self._select
+        table, select = self._table, self.select
         row = table.resources.get(resource)
         if row is None:
             return self._zeros()
@@ -166,7 +181,7 @@ class NodeView:
     def nonzero_requested(self, resource: str) -> Int64Array:
         """Requested cpu or memory where containers that request none count 100m / 200 MiB, int64[n]."""
         self.reads |= USAGE
-        requested: Int64Array = self._table.nonzero[_NONZERO_ROW[resource]][self._select]
+        requested: Int64Array = self._table.nonzero[_NONZERO_ROW[resource]][self.select]
         return requested
 
     def allocatable_of(self, resources: tuple[str, ...]) -> Int64Array:
@@ -188,17 +203,18 @@ class NodeView:
     def free_of(self, resources: tuple[str, ...]) -> Int64Array:
         """:meth:`free` of each of ``resources``, int64[k, n]."""
         self.reads |= NODE | USAGE
-        table = self._table
+        table, select = self._table, self.select
+        together = table.neighbours(resources)
+        if together is not None:
+            allocatable, requested = together
+            if isinstance(select, slice):
+                return allocatable[:, select] - requested[:, select]
+            return allocatable.take(select, 1) - requested.take(select, 1)
         rows = table.resource_rows(resources)
         if rows is None:
             return np.array([self.free(resource) for resource in resources])
-        if not isinstance(rows, slice):
-            free: Int64Array = (self._selected(table.allocatable) - self._selected(table.requested))[rows]
-            return free
-        allocatable, requested, select = table.allocatable[rows], table.requested[rows], self._select
-        if isinstance(select, slice):
-            return allocatable[:, select] - requested[:, select]
-        return allocatable.take(select, axis=1) - requested.take(select, axis=1)
+        free: Int64Array = (self._selected(table.allocatable) - self._selected(table.requested))[rows]
+        return free
 
     def nonzero_requested_of(self, resources: tuple[str, ...]) -> Int64Array:
         """:meth:`nonzero_requested` of cpu and memory, :meth:`requested` of others, int64[k, n]."""
@@ -206,23 +222,23 @@ class NodeView:
         if resources == _NONZERO_RESOURCES:
             return self._selected(self._table.nonzero)
         each = [self.nonzero_requested(r) if r in _NONZERO_ROW else self.requested(r) for r in resources]
-        return np.array(each, dtype=np.int64).reshape(len(each), self._n)
+        return np.array(each, dtype=np.int64).reshape(len(each), self.n)
 
     def _selected(self, amounts: Int64Array) -> Int64Array:
         """The part of int64[k, capacity] that belongs to this view's rows."""
-        if isinstance(self._select, slice):
-            return amounts[:, self._select]
-        return amounts.take(self._select, axis=1)  # much faster than an index in the second place
+        if isinstance(self.select, slice):
+            return amounts[:, self.select]
+        return amounts.take(self.select, 1)  # much faster than an index in the second place
 
     def _zeros(self) -> Int64Array:
-        return np.zeros(self._n, dtype=np.int64)
+        return np.zeros(self.n, dtype=np.int64)
 
     # -- pods by selector and domain ------------------------------------------------------------------------
 
     def pods_matching(self, selector: PodSelector) -> Int32Array:
         """Number of pods on the node that ``selector`` matches, int32[n]."""
         self.reads |= USAGE | COUNTED
-        return readonly(self._table.pods_matching(selector).counts[self._select])
+        return readonly(self._table.pods_matching(selector).counts[self.select])
 
     def pods_per_domain(self, selector: PodSelector, domains: Domains) -> Int64Array:
         """Number of pods that ``selector`` matches per domain of the whole cluster, int64[domains.size]."""
@@ -252,7 +268,7 @@ class NodeView:
 
     def of_rows(self, per_node: AnyArray) -> AnyArray:
         """The part of an array over all nodes of the cluster that belongs to this view's rows."""
-        return per_node if self._rows is None else per_node[self._select]
+        return per_node if self._rows is None else per_node[self.select]
 
     @property
     def namespaces(self) -> Namespaces:
@@ -265,7 +281,7 @@ class NodeView:
     def port_conflicts(self, ports: Iterable[HostPort]) -> BoolArray:
         """Where one of ``ports`` is already taken, bool[n]."""
         self.reads |= USAGE
-        return self._table.ports.conflicts(ports, self._rows, self._n)
+        return self._table.ports.conflicts(ports, None if self._rows is None else self.rows, self.n)
 
     @property
     def volumes(self) -> VolumeColumns:
@@ -282,7 +298,7 @@ class NodeView:
         """``fn(image names)`` per node, called once per distinct set of images; dtype[n]."""
         self.reads |= IMAGES
         images = self._table.images
-        return map_distinct(images.ids[self._select], images.sets.values, fn, dtype)
+        return map_distinct(images.ids[self.select], images.sets.values, fn, dtype)
 
     @property
     def total_nodes(self) -> int:
@@ -317,30 +333,32 @@ class DeviceView:
     @property
     def milli_free(self) -> Int64Array:
         """Free milli summed over the node's devices, int64[n]."""
-        return self._room(TOTAL)
+        view = self._view
+        view.reads |= USAGE | NODE
+        free: Int64Array = view._table.devices.room[TOTAL][view.select]
+        return free
 
     @property
     def largest_free(self) -> Int64Array:
         """Free milli of the node's freest device, int64[n]; 0 without devices."""
-        return self._room(LARGEST)
+        view = self._view
+        view.reads |= USAGE | NODE
+        free: Int64Array = view._table.devices.room[LARGEST][view.select]
+        return free
 
     @property
     def wholly_free(self) -> Int64Array:
         """Number of devices nobody holds any of, int64[n]."""
-        return self._room(WHOLLY_FREE)
-
-    def _room(self, what: int) -> Int64Array:
         view = self._view
         view.reads |= USAGE | NODE
-        room: Int64Array = view._table.devices.room[what][view._select]
-        return room
+        free: Int64Array = view._table.devices.room[WHOLLY_FREE][view.select]
+        return free
 
     @property
     def states(self) -> list[DeviceState]:
         """Model and free milli of each node's devices; nodes whose devices are alike have the same object."""
         self._view.reads |= USAGE | NODE
-        rows = self._view._rows
-        return self._columns.states(range(self._view._n) if rows is None else rows.tolist())
+        return self._columns.states(self._view.numbers)
 
     @property
     def holders(self) -> Int32Array:
@@ -349,13 +367,13 @@ class DeviceView:
         Pods without GPUs are in no column.
         """
         self._view.reads |= USAGE | NODE
-        return self._columns.holders[:, self._view._select].T
+        return self._columns.holders[:, self._view.select].T
 
     @property
     def count(self) -> Int64Array:
         """Number of devices, int64[n]."""
         self._view.reads |= NODE
-        return readonly(self._columns.count[self._view._select])
+        return readonly(self._columns.count[self._view.select])
 
     @property
     def capacity(self) -> Int64Array:
@@ -366,10 +384,10 @@ class DeviceView:
     def memory(self) -> Int64Array:
         """Memory of one device in bytes, int64[n]; 0 where unknown."""
         self._view.reads |= NODE
-        return readonly(self._columns.memory[self._view._select])
+        return readonly(self._columns.memory[self._view.select])
 
     @property
     def model(self) -> StrArray:
         """Device model, U[n]; "" where there is none."""
         self._view.reads |= NODE
-        return np.array(self._columns.models.values)[self._columns.model_ids[self._view._select]]
+        return np.array(self._columns.models.values)[self._columns.model_ids[self._view.select]]

@@ -109,7 +109,8 @@ class Probe:
     def filter(self, ask: Ask, view: NodeView) -> tuple[np.ndarray[Any, Any], dict[str, Verdict]]:
         """Verdict ids (0 passes) and verdicts by node name."""
         verdicts = Verdicts()
-        codes = verdicts.encode(self.plugin.name, 0, guarded(self.plugin, "filter", *ask, view), len(view))
+        encoded = verdicts.encode(self.plugin.name, 0, guarded(self.plugin, "filter", *ask, view), len(view))
+        codes = encoded if encoded is not None else np.zeros(len(view), dtype=np.int32)
         return codes, _by_name(view, codes, verdicts)
 
     @np.errstate(divide="ignore", invalid="ignore")

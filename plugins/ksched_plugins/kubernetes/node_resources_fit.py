@@ -14,11 +14,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from ksched.framework import Action, ClusterEvent, Cycle, EventToRegister
+from ksched.framework import Action, ClusterEvent, Cycle, EventToRegister, Rejections
 from ksched.framework.events import NODE, POD
 from ksched.objects import CPU, MEMORY, PODS, Node, Pod, amount, shown
 from ksched.tables import NodeView, PodView
-from ksched.tables.arrays import BoolArray, Int64Array
+from ksched.tables.arrays import Int64Array
 from ksched_plugins.kubernetes.resource_allocation import (
     NATIVE_RESOURCES,
     PodShare,
@@ -132,15 +132,12 @@ class NodeResourcesFit:
             EventToRegister(ClusterEvent(NODE, Action.ADD | Action.UPDATE), self._fits_when_empty),
         )
 
-    def filter(self, cycle: Cycle, pod: PodView, nodes: NodeView) -> dict[str, BoolArray] | None:
+    def filter(self, cycle: Cycle, pod: PodView, nodes: NodeView) -> Rejections:
         """A zero request always fits, even on an overcommitted node; a pod slot is always needed."""
         needs: Needs | None = cycle.state.get(("Filter", self.name))
         if needs is None:
             needs = cycle.state["Filter", self.name] = self._needs(pod)
-        short = nodes.free_of(needs.resources) < needs.amounts
-        if not np.count_nonzero(short):
-            return None
-        return dict(zip(needs.reasons, short, strict=True))
+        return Rejections(needs.reasons, nodes.free_of(needs.resources) < needs.amounts)
 
     def remedy(self, cycle: Cycle, pod: PodView, node: NodeView) -> list[str]:
         """Per resource that is short: how much is missing, and where the rest is."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ksched.errors import PluginError
-from ksched.framework import Code, Outcome, Reject
+from ksched.framework import Code, Outcome, Reject, Rejections
 from ksched.framework.verdicts import Verdicts
 from ksched.tables import NodeView
 
@@ -35,16 +35,27 @@ FORMS = [
      [Reject(mask(T, T, F), "full"), Reject(mask(F, T, F), "never", resolvable=False)],
      [(U, ("full",)), (UU, ("full", "never")), None]),
     ("a tuple of rejects is a list", (Reject(mask(F, F, T), "no"),), [None, None, (U, ("no",))]),
+    ("rejections are a mapping in one array",
+     Rejections(("z", "a"), np.array([[T, T, F], [F, T, F]])), [(U, ("z",)), (U, ("z", "a")), None]),
+    ("one reason alone as well", Rejections(("no",), np.array([[F, F, T]])), [None, None, (U, ("no",))]),
+    ("rejections for no reason let every node pass", Rejections((), np.zeros((0, 3), dtype=bool)), [None] * 3),
+    ("reasons that hold nowhere let every node pass", {"a": mask(F, F, F), "b": mask(F, F, F)}, [None] * 3),
 ]  # fmt: skip
+
+
+def encoded(verdicts: Verdicts, result: object, n: int) -> np.ndarray:
+    codes = verdicts.encode("P", 0, result, n)
+    return np.zeros(n, dtype=np.int32) if codes is None else codes
 
 
 @pytest.mark.parametrize(("sentence", "result", "told"), FORMS, ids=[r[0] for r in FORMS])
 def test_a_filter_may_return(sentence: str, result: object, told: list) -> None:
     verdicts = Verdicts()
-    codes = verdicts.encode("P", 0, result, 3)
+    codes = encoded(verdicts, result, 3)
     assert codes.dtype == np.int32
     assert [(verdicts[c].code, verdicts[c].reasons) if c else None for c in codes.tolist()] == told
-    assert verdicts.encode("P", 0, result, 3).tolist() == codes.tolist(), "the same answer has the same ids"
+    assert encoded(verdicts, result, 3).tolist() == codes.tolist(), "the same answer has the same ids"
+    assert (verdicts.encode("P", 0, result, 3) is None) == (told == [None, None, None])
 
 
 @pytest.mark.parametrize("n", [1, 3, 200])
@@ -52,7 +63,9 @@ def test_a_filter_may_return(sentence: str, result: object, told: list) -> None:
 def test_any_number_of_reasons_may_meet(count: int, n: int) -> None:
     masks = np.random.Generator(np.random.PCG64(count)).random((count, n)) < 0.3
     verdicts = Verdicts()
-    codes = verdicts.encode("P", 0, {f"r{i}": masks[i] for i in range(count)}, n)
+    codes = encoded(verdicts, {f"r{i}": masks[i] for i in range(count)}, n)
+    in_one = encoded(verdicts, Rejections(tuple(f"r{i}" for i in range(count)), masks), n)
+    assert in_one.tolist() == codes.tolist(), "however the masks are handed over"
     for row in range(n):
         wanted = tuple(f"r{i}" for i in range(count) if masks[i, row])
         assert (verdicts[codes[row]].reasons if codes[row] else ()) == wanted
@@ -64,12 +77,12 @@ def test_ids_do_not_depend_on_how_many_rows_were_asked_about(count: int) -> None
     masks = np.random.Generator(np.random.PCG64(count)).random((count, 60)) < 0.2
     verdicts = Verdicts()
     rejects = [Reject(masks[i], f"r{i}", resolvable=i % 3 > 0) for i in range(count)]
-    codes = verdicts.encode("P", 0, rejects, 60)
+    codes = encoded(verdicts, rejects, 60)
     for size in (1, 2, 7, 30):
         for start in range(0, 60, size):
             rows = slice(start, start + size)
             part = [Reject(r.mask[rows], r.reason, r.resolvable) for r in rejects]
-            assert verdicts.encode("P", 0, part, len(codes[rows])).tolist() == codes[rows].tolist()
+            assert encoded(verdicts, part, len(codes[rows])).tolist() == codes[rows].tolist()
 
 
 WRONG = [
@@ -84,7 +97,11 @@ WRONG = [
     ("a reject of another length", lambda n: [Reject(np.ones(n + 1, dtype=bool), "no")], "mask for 'no'"),
     ("a list that is not all rejects", lambda n: [Reject(np.ones(n, dtype=bool), "no"), 1], "filter returned list"),
     ("a text", lambda n: "no", "filter returned str"),
-]
+    ("rejections with a mask too few", lambda n: Rejections(("a", "b"), np.ones((1, n), dtype=bool)),
+     r"mask for 'a/b' is bool\[1, 2\], expected bool\[2, 2\]"),
+    ("rejections of numbers", lambda n: Rejections(("a",), np.ones((1, n))), r"expected bool\[1, 2\]"),
+    ("rejections of a list", lambda n: Rejections(("a",), [[True] * n]), "mask for 'a' is list"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("local", [True, False])
