@@ -15,6 +15,8 @@ from ksched.cluster.apiserver.errors import ApiError, gone
 from ksched.cluster.apiserver.registry import Resource
 from ksched.cluster.apiserver.selection import Selection
 from ksched.cluster.etcd.ops import WatchBatch
+from ksched.objects.base import replacing
+from ksched.objects.meta import KubeObject, ObjectMeta
 from ksched.sim.kernel import SECOND, Kernel
 
 ADDED = "ADDED"
@@ -26,6 +28,10 @@ ERROR = "ERROR"
 _FRESH = 75 * SECOND
 _MIN_WINDOW = 100
 _MAX_WINDOW = 100 * 1024
+
+
+_revised = replacing(ObjectMeta, "resource_version")
+_with_metadata = replacing(KubeObject, "metadata")
 
 
 class WatchEvent:
@@ -52,7 +58,7 @@ def committed(obj: Any, revision: int) -> Any:
 
 def at_revision(obj: Any, revision: int) -> Any:
     """A copy of ``obj`` that carries ``revision`` as its resourceVersion."""
-    return obj.with_changes({"metadata": obj.metadata.with_changes({"resource_version": str(revision)})})
+    return _with_metadata(obj, {"metadata": _revised(obj.metadata, {"resource_version": str(revision)})})
 
 
 class _Change(WatchEvent):
