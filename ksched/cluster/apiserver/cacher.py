@@ -30,6 +30,7 @@ _MIN_WINDOW = 100
 _MAX_WINDOW = 100 * 1024
 
 
+_new = object.__new__
 _revised = replacing(ObjectMeta, "resource_version")
 _with_metadata = replacing(KubeObject, "metadata")
 
@@ -66,18 +67,11 @@ class _Change(WatchEvent):
 
     __slots__ = ("_gone", "new", "old", "revision", "time")
 
-    def __init__(self, revision: int, time: int, old: Any, new: Any) -> None:
-        self.revision = revision
-        self.time = time
-        self.old = old
-        self.new = new
-        self._gone: WatchEvent | None = None
-        if new is None:
-            self.type = DELETED
-            self.object = at_revision(old, revision)
-        else:
-            self.type = ADDED if old is None else MODIFIED
-            self.object = new
+    revision: int
+    time: int
+    old: Any
+    new: Any
+    _gone: WatchEvent | None
 
     @property
     def gone(self) -> WatchEvent:
@@ -89,31 +83,50 @@ class _Change(WatchEvent):
         return self._gone
 
 
-class Watcher:
-    """One client's watch."""
+def _change(revision: int, time: int, old: Any, new: Any) -> _Change:
+    # Every write makes one, and an __init__ would cost more than all the rest.
+    change = _new(_Change)
+    change.revision = revision
+    change.time = time
+    change.old = old
+    change.new = new
+    change._gone = None
+    if new is None:
+        change.type = DELETED
+        change.object = at_revision(old, revision)
+    else:
+        change.type = ADDED if old is None else MODIFIED
+        change.object = new
+    return change
 
-    __slots__ = ("by_index_alone", "everything", "id", "index_value", "matches", "send")
+
+class Watcher:
+    """One client's watch. ``notice`` passes a change on as this watch sees it."""
+
+    __slots__ = ("by_index_alone", "id", "index_value", "notice", "send")
 
     def __init__(self, watcher_id: int, selection: Selection, send: Callable[[WatchEvent], object]) -> None:
         self.id = watcher_id
-        self.everything = selection.everything
-        self.matches = selection.matches
         self.send = send
+        self.notice: Callable[[_Change], object] = send if selection.everything else _selective(selection, send)
         self.index_value: str | None = None
         # With nothing but the index field to match, being found by it is the match.
         self.by_index_alone = False
 
-    def notice(self, change: _Change) -> None:
-        """Pass a change on as this watch sees it: an object that starts to match is added, and so on."""
-        if self.everything:
-            self.send(change)
-            return
+
+def _selective(selection: Selection, send: Callable[[WatchEvent], object]) -> Callable[[_Change], object]:
+    """Passes changes on as a watch of some objects sees them: one that starts to match is added, and so on."""
+    matches = selection.matches
+
+    def notice(change: _Change) -> None:
         old, new = change.old, change.new
-        was = old is not None and self.matches(old)
-        if new is not None and self.matches(new):
-            self.send(change if was or old is None else WatchEvent(ADDED, new))
+        was = old is not None and matches(old)
+        if new is not None and matches(new):
+            send(change if was or old is None else WatchEvent(ADDED, new))
         elif was:
-            self.send(change.gone)
+            send(change.gone)
+
+    return notice
 
 
 _NOBODY: dict[int, Watcher] = {}
@@ -197,8 +210,8 @@ class Cacher:
         if batch.canceled:
             self._fail(gone(self.revision, batch.compact_revision))
             return
-        objects, window = self.objects, self._window
-        for key, value, _, revision, version, _, _ in batch.kvs:
+        objects, window, revision = self.objects, self._window, batch.revision
+        for key, value, _, _, version, _, _ in batch.kvs:
             old, new = objects.get(key), None
             if version:
                 new = objects[key] = value
@@ -207,18 +220,15 @@ class Cacher:
                     metadata["resource_version"] = str(revision)
             elif old is not None:
                 del objects[key]
-            change = _Change(revision, self._kernel.now, old, new)
+            change = _change(revision, self._kernel.now, old, new)
             window.append(change)
-            if len(window) > self._look_back_at:
-                self._forget_old()
             for watcher in self._everyone.values():
-                if watcher.everything:
-                    watcher.send(change)
-                else:
-                    watcher.notice(change)
+                watcher.notice(change)
             if self._objects_by_index is not None:
                 self._apply_indexed(key, change, self._objects_by_index)
-        self.revision = batch.revision
+        self.revision = revision
+        if len(window) > self._look_back_at:
+            self._forget_old()
         for notify in self.on_change:
             notify()
 

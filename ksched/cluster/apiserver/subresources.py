@@ -50,7 +50,7 @@ class BoundSpecs:
             if len(by_node) >= _MAX_NODES_PER_SPEC:
                 by_node.clear()
             bound = by_node[node] = _on_node(pattern, {"node_name": node})
-            self._sizes.is_known(bound, size + len(node) + _NODE_NAME_KEY)
+            self._sizes.specs.put(bound, size + len(node) + _NODE_NAME_KEY)
         return bound
 
     def _know(self, spec: PodSpec) -> tuple[int, PodSpec, dict[str, PodSpec]]:

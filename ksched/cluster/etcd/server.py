@@ -18,7 +18,7 @@ from ksched.cluster.etcd.leases import Lessor
 from ksched.cluster.etcd.member import Member, Then
 from ksched.cluster.etcd.ops import LeaseGrant, LeaseResponse, LeaseRevoke, Range, Request, Response, encoded_size
 from ksched.cluster.etcd.raft import Entry, Snapshot, SoftState
-from ksched.cluster.etcd.store import Store
+from ksched.cluster.etcd.store import VERBS, Store
 from ksched.cluster.etcd.watch_handle import WatchHandle
 from ksched.cluster.etcd.watches import Sink
 from ksched.cluster.priorities import DELIVERY
@@ -163,7 +163,7 @@ class Etcd:
         response: Response | None = None
         error: EtcdError | None = None
         try:
-            response = Store.verbs[kind](self._store, op)
+            response = VERBS[kind](self._store, op)
         except EtcdError as refused:
             error = refused
         if kind is not Range:
