@@ -16,7 +16,7 @@ from ksched.cluster.apiserver.deletion import BACKGROUND, DeleteOptions
 from ksched.cluster.apiserver.errors import ApiError
 from ksched.cluster.apiserver.informer import Informer
 from ksched.cluster.apiserver.selection import Selection
-from ksched.cluster.apiserver.subresources import Assignment
+from ksched.cluster.apiserver.subresources import assignment
 from ksched.cluster.priorities import DELIVERY
 from ksched.objects.meta import KubeObject, LabelSelector
 from ksched.sim.channels import Channel, Pipe
@@ -144,7 +144,7 @@ class Client:
         annotations: Mapping[str, str] | None = None,
     ) -> None:
         """Post a Binding: assign a pod to a node. ``uid`` is a precondition; annotations are merged. 409 Conflict."""
-        self._verbs.bind(namespace, name, Assignment(node, uid, annotations), self._reply(then))
+        self._verbs.bind(namespace, name, assignment((node, uid, annotations)), self._reply(then))
 
     def scale(self, cls: type[KubeObject], namespace: str, name: str, replicas: int, then: Then | None = None) -> None:
         """Set ``spec.replicas`` through the scale subresource."""

@@ -25,7 +25,7 @@ from ksched.cluster.apiserver.sizes import Sizes
 from ksched.cluster.apiserver.subresources import Assignment
 from ksched.cluster.clock import Clock
 from ksched.cluster.etcd.errors import EtcdError
-from ksched.cluster.etcd.ops import DeleteIf, IfResponse, KeyValue, Range, RangeResponse, maker, prefix_end, put_if
+from ksched.cluster.etcd.ops import IfResponse, KeyValue, Range, RangeResponse, delete_if, maker, prefix_end, put_if
 from ksched.cluster.etcd.server import Etcd
 from ksched.objects.base import replacing
 from ksched.objects.meta import KubeObject, ObjectMeta
@@ -391,7 +391,7 @@ class _Update(NamedTuple):
             return
         revision = int(current.metadata.resource_version)
         if type(new) is Remove:
-            etcd.submit(DeleteIf(key, revision), partial(self._removed, new.last))
+            etcd.submit(delete_if((key, revision)), partial(self._removed, new.last))
             return
         assert new.metadata.resource_version is None
         etcd.submit(put_if((key, new, revision, sizes.of(new))), partial(self._committed, new))

@@ -9,6 +9,7 @@ from ksched.cluster.apiserver import errors
 from ksched.cluster.apiserver.sizes import Sizes
 from ksched.cluster.apiserver.strategies import FAILED, PENDING, SUCCEEDED
 from ksched.cluster.clock import Clock
+from ksched.cluster.etcd.ops import maker
 from ksched.objects.base import IdentityCache, replacing
 from ksched.objects.meta import Condition, ObjectMeta
 from ksched.objects.pod import Pod, PodSpec, PodStatus
@@ -31,6 +32,9 @@ class Assignment(NamedTuple):
     node: str
     uid: str | None
     annotations: Mapping[str, str] | None
+
+
+assignment = maker(Assignment)
 
 
 class BoundSpecs:

@@ -300,7 +300,7 @@ class Store:
         prev = history[-1]
         if prev.lease:
             self.leases[prev.lease].keys.pop(key, None)
-        tombstone = KeyValue(key, None, 0, self.revision + 1, 0, 0, 0)
+        tombstone = key_value((key, None, 0, self.revision + 1, 0, 0, 0))
         history.append(tombstone)
         self._changes.append(tombstone)
         return prev
