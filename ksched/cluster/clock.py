@@ -26,7 +26,9 @@ class Clock:
 
     def timestamp(self) -> str:
         """The current time, truncated to seconds as metav1.Time is."""
-        return self.format(self.kernel.now // SECOND)
+        second = self.kernel.now // SECOND
+        into = second - self._since
+        return self._texts[into] if 0 <= into < len(self._texts) else self.format(second)
 
     def format(self, second: int) -> str:
         """The text of a time given in seconds since the start."""

@@ -73,13 +73,13 @@ def _int_or_str(value: Any) -> int | str:
 # A union would add its members' names to the path in error messages.
 IntOrStr = Annotated[int | str, PlainValidator(_int_or_str)]
 
-_new = object.__new__
 _set_fields_set = BaseModel.__dict__["__pydantic_fields_set__"].__set__
 
 
 class _Draft(BaseModel):
     """What a copy is until it has all its parts: pydantic's own ``__setattr__`` would stop every one of them."""
 
+    __init__ = object.__init__
     __setattr__ = object.__setattr__
     __delattr__ = object.__delattr__
 
@@ -168,7 +168,7 @@ def replacing(cls: type[_M], *names: str) -> Callable[[_M, dict[str, Any]], _M]:
                 sets.clear()
             grown = fields_set if fields_set.issuperset(names) else fields_set.union(names)
             known = sets[id(fields_set)] = (fields_set, grown)
-        copy: Any = _new(_Draft)
+        copy: Any = _Draft()
         copy.__dict__ = obj.__dict__ | changes
         copy.__pydantic_fields_set__ = known[1]
         copy.__pydantic_extra__ = obj.__pydantic_extra__

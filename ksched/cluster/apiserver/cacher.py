@@ -30,7 +30,6 @@ _MIN_WINDOW = 100
 _MAX_WINDOW = 100 * 1024
 
 
-_new = object.__new__
 _revised = replacing(ObjectMeta, "resource_version")
 _with_metadata = replacing(KubeObject, "metadata")
 
@@ -67,11 +66,18 @@ class _Change(WatchEvent):
 
     __slots__ = ("_gone", "new", "old", "revision", "time")
 
-    revision: int
-    time: int
-    old: Any
-    new: Any
-    _gone: WatchEvent | None
+    def __init__(self, revision: int, time: int, old: Any, new: Any) -> None:
+        self.revision = revision
+        self.time = time
+        self.old = old
+        self.new = new
+        self._gone: WatchEvent | None = None
+        if new is None:
+            self.type = DELETED
+            self.object = at_revision(old, revision)
+        else:
+            self.type = ADDED if old is None else MODIFIED
+            self.object = new
 
     @property
     def gone(self) -> WatchEvent:
@@ -81,23 +87,6 @@ class _Change(WatchEvent):
         if self._gone is None:
             self._gone = WatchEvent(DELETED, at_revision(self.old, self.revision))
         return self._gone
-
-
-def _change(revision: int, time: int, old: Any, new: Any) -> _Change:
-    # Every write makes one, and an __init__ would cost more than all the rest.
-    change = _new(_Change)
-    change.revision = revision
-    change.time = time
-    change.old = old
-    change.new = new
-    change._gone = None
-    if new is None:
-        change.type = DELETED
-        change.object = at_revision(old, revision)
-    else:
-        change.type = ADDED if old is None else MODIFIED
-        change.object = new
-    return change
 
 
 class Watcher:
@@ -220,7 +209,7 @@ class Cacher:
                     metadata["resource_version"] = str(revision)
             elif old is not None:
                 del objects[key]
-            change = _change(revision, self._kernel.now, old, new)
+            change = _Change(revision, self._kernel.now, old, new)
             window.append(change)
             for watcher in self._everyone.values():
                 watcher.notice(change)
