@@ -20,27 +20,25 @@ class Clock:
     def __init__(self, kernel: Kernel, epoch: str = EPOCH) -> None:
         self.kernel = kernel
         self._epoch = datetime.strptime(epoch, _FORMAT).replace(tzinfo=UTC)
-        self._second = -1
-        self._text = ""
-        # Time goes on by little: most of a text is that of the one before.
-        self._minute = 0
-        self._minute_text = ""
+        # The texts of the minute that was asked for last, and its first second: time goes on by little.
+        self._since = 0
+        self._texts: list[str] = []
 
     def timestamp(self) -> str:
         """The current time, truncated to seconds as metav1.Time is."""
         second = self.kernel.now // SECOND
-        if second != self._second:
-            self._second = second
-            self._text = self.format(second)
-        return self._text
+        into = second - self._since
+        return self._texts[into] if 0 <= into < len(self._texts) else self.format(second)
 
     def format(self, second: int) -> str:
         """The text of a time given in seconds since the start."""
-        minute, seconds = divmod(self._epoch.second + second, 60)
-        if minute != self._minute or not self._minute_text:
-            self._minute = minute
-            self._minute_text = (self._epoch + timedelta(minutes=minute)).isoformat()[:_TO_MINUTES]
-        return self._minute_text + _SECONDS[seconds]
+        into = second - self._since
+        if not 0 <= into < len(self._texts):
+            into = (self._epoch.second + second) % 60
+            self._since = second - into
+            minute = (self._epoch + timedelta(seconds=self._since)).isoformat()[:_TO_MINUTES]
+            self._texts = [minute + seconds for seconds in _SECONDS]
+        return self._texts[into]
 
     def parse(self, text: str) -> int:
         """Nanoseconds since the start of a time as :meth:`timestamp` writes it."""

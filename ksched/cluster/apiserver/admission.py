@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ksched.cluster.apiserver.errors import ApiError, invalid
 from ksched.cluster.apiserver.strategies import initial_status
 from ksched.errors import InputError
-from ksched.objects.base import IdentityCache
+from ksched.objects.base import IdentityCache, replacing
 from ksched.objects.defaulting import default
 from ksched.objects.meta import KubeObject, ObjectMeta
 from ksched.objects.pod import Pod, PodSpec, PodStatus, Toleration
@@ -27,6 +27,9 @@ SYSTEM_PRIORITY_CLASSES = {"system-cluster-critical": 2_000_000_000, "system-nod
 # A process may simulate hundreds of clusters with pods of the same specs. Whatever is remembered of a spec elsewhere is
 # found by its identity, and would be computed and kept for every cluster anew.
 _COMPLETED: IdentityCache[PodSpec, dict[Any, PodSpec]] = IdentityCache()
+
+
+_admitted = replacing(Pod, "metadata", "spec", "status")
 
 
 class _Admitted(NamedTuple):
@@ -53,7 +56,7 @@ class Admission:
         if isinstance(obj, Pod):
             known = self._specs.entries.get(id(obj.spec))
             spec, status = self._admit_spec(obj.replaced(metadata=metadata)) if known is None else known[1]
-            return obj.with_changes({"metadata": metadata, "spec": spec, "status": status})
+            return _admitted(obj, {"metadata": metadata, "spec": spec, "status": status})
         defaulted = default(obj.replaced(metadata=metadata))
         check(defaulted)
         return defaulted

@@ -15,6 +15,8 @@ from ksched.cluster.apiserver.errors import ApiError, gone
 from ksched.cluster.apiserver.registry import Resource
 from ksched.cluster.apiserver.selection import Selection
 from ksched.cluster.etcd.ops import WatchBatch
+from ksched.objects.base import replacing
+from ksched.objects.meta import KubeObject, ObjectMeta
 from ksched.sim.kernel import SECOND, Kernel
 
 ADDED = "ADDED"
@@ -26,6 +28,10 @@ ERROR = "ERROR"
 _FRESH = 75 * SECOND
 _MIN_WINDOW = 100
 _MAX_WINDOW = 100 * 1024
+
+
+_revised = replacing(ObjectMeta, "resource_version")
+_with_metadata = replacing(KubeObject, "metadata")
 
 
 class WatchEvent:
@@ -52,7 +58,7 @@ def committed(obj: Any, revision: int) -> Any:
 
 def at_revision(obj: Any, revision: int) -> Any:
     """A copy of ``obj`` that carries ``revision`` as its resourceVersion."""
-    return obj.with_changes({"metadata": obj.metadata.with_changes({"resource_version": str(revision)})})
+    return _with_metadata(obj, {"metadata": _revised(obj.metadata, {"resource_version": str(revision)})})
 
 
 class _Change(WatchEvent):
@@ -84,30 +90,32 @@ class _Change(WatchEvent):
 
 
 class Watcher:
-    """One client's watch."""
+    """One client's watch. ``notice`` passes a change on as this watch sees it."""
 
-    __slots__ = ("by_index_alone", "everything", "id", "index_value", "matches", "send")
+    __slots__ = ("by_index_alone", "id", "index_value", "notice", "send")
 
     def __init__(self, watcher_id: int, selection: Selection, send: Callable[[WatchEvent], object]) -> None:
         self.id = watcher_id
-        self.everything = selection.everything
-        self.matches = selection.matches
         self.send = send
+        self.notice: Callable[[_Change], object] = send if selection.everything else _selective(selection, send)
         self.index_value: str | None = None
         # With nothing but the index field to match, being found by it is the match.
         self.by_index_alone = False
 
-    def notice(self, change: _Change) -> None:
-        """Pass a change on as this watch sees it: an object that starts to match is added, and so on."""
-        if self.everything:
-            self.send(change)
-            return
+
+def _selective(selection: Selection, send: Callable[[WatchEvent], object]) -> Callable[[_Change], object]:
+    """Passes changes on as a watch of some objects sees them: one that starts to match is added, and so on."""
+    matches = selection.matches
+
+    def notice(change: _Change) -> None:
         old, new = change.old, change.new
-        was = old is not None and self.matches(old)
-        if new is not None and self.matches(new):
-            self.send(change if was or old is None else WatchEvent(ADDED, new))
+        was = old is not None and matches(old)
+        if new is not None and matches(new):
+            send(change if was or old is None else WatchEvent(ADDED, new))
         elif was:
-            self.send(change.gone)
+            send(change.gone)
+
+    return notice
 
 
 _NOBODY: dict[int, Watcher] = {}
@@ -191,8 +199,8 @@ class Cacher:
         if batch.canceled:
             self._fail(gone(self.revision, batch.compact_revision))
             return
-        objects, window = self.objects, self._window
-        for key, value, _, revision, version, _, _ in batch.kvs:
+        objects, window, revision = self.objects, self._window, batch.revision
+        for key, value, _, _, version, _, _ in batch.kvs:
             old, new = objects.get(key), None
             if version:
                 new = objects[key] = value
@@ -203,16 +211,13 @@ class Cacher:
                 del objects[key]
             change = _Change(revision, self._kernel.now, old, new)
             window.append(change)
-            if len(window) > self._look_back_at:
-                self._forget_old()
             for watcher in self._everyone.values():
-                if watcher.everything:
-                    watcher.send(change)
-                else:
-                    watcher.notice(change)
+                watcher.notice(change)
             if self._objects_by_index is not None:
                 self._apply_indexed(key, change, self._objects_by_index)
-        self.revision = batch.revision
+        self.revision = revision
+        if len(window) > self._look_back_at:
+            self._forget_old()
         for notify in self.on_change:
             notify()
 

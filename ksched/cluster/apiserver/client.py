@@ -16,7 +16,7 @@ from ksched.cluster.apiserver.deletion import BACKGROUND, DeleteOptions
 from ksched.cluster.apiserver.errors import ApiError
 from ksched.cluster.apiserver.informer import Informer
 from ksched.cluster.apiserver.selection import Selection
-from ksched.cluster.apiserver.subresources import Assignment
+from ksched.cluster.apiserver.subresources import assignment
 from ksched.cluster.priorities import DELIVERY
 from ksched.objects.meta import KubeObject, LabelSelector
 from ksched.sim.channels import Channel, Pipe
@@ -57,6 +57,8 @@ class Client:
         kernel, streams, config = api.kernel, api.streams, api.config
         request = Sampler(config.request, streams, f"client/{user}/request")
         self._requests = Channel(kernel, request, priority=DELIVERY, inline=True)
+        # The api-server's verbs, as they are reached from here.
+        self._verbs: ApiServer | Any = api if self._requests.is_instant else _Distant(api, self._requests)
         self._responses = Channel(
             kernel, Sampler(config.response, streams, f"client/{user}/response"), priority=DELIVERY
         )
@@ -66,11 +68,11 @@ class Client:
 
     def create(self, obj: K, then: Then | None = None) -> None:
         """Create an object; answers with it as stored. 409 AlreadyExists, 422 Invalid, 403 Forbidden."""
-        self._ask(self.api.create, then, obj)
+        self._verbs.create(obj, self._reply(then))
 
     def get(self, cls: type[KubeObject], namespace: str | None, name: str, then: Then) -> None:
         """Read one object; 404 NotFound."""
-        self._ask(self.api.get, then, cls, namespace, name)
+        self._verbs.get(cls, namespace, name, self._reply(then))
 
     def list(
         self,
@@ -87,15 +89,16 @@ class Client:
         ``cached`` is resourceVersion=0: from the api-server's watch cache, which may be behind.
         """
         selection = Selection(cls.KIND, namespace, label_selector, field_selector)
-        self._ask(self.api.list_cached if cached else self.api.list, then, cls, selection)
+        verb = self._verbs.list_cached if cached else self._verbs.list
+        verb(cls, selection, self._reply(then))
 
     def update(self, obj: K, then: Then | None = None) -> None:
         """Replace an object, all but its status. 409 Conflict if ``obj`` has an outdated resourceVersion."""
-        self._ask(self.api.update, then, obj)
+        self._verbs.update(obj, self._reply(then))
 
     def update_status(self, obj: K, then: Then | None = None) -> None:
         """Replace an object's status and nothing else. 409 Conflict as with :meth:`update`."""
-        self._ask(self.api.update_status, then, obj)
+        self._verbs.update_status(obj, self._reply(then))
 
     def patch(
         self,
@@ -113,7 +116,7 @@ class Client:
         ``change`` stands for a patch document: it must be a pure function of the object it is given.
         ``subresource="status"`` patches the status alone; ``uid`` is a precondition.
         """
-        self._ask(self.api.patch, then, cls, namespace, name, change, subresource, uid)
+        self._verbs.patch(cls, namespace, name, change, subresource, uid, self._reply(then))
 
     def delete(
         self,
@@ -128,7 +131,7 @@ class Client:
     ) -> None:
         """Delete, or begin to. Answers with the object as it now is or last was; 404, or 409 for another uid."""
         options = DeleteOptions(uid, grace_seconds, propagation)
-        self._ask(self.api.delete, then, cls, namespace, name, options)
+        self._verbs.delete(cls, namespace, name, options, self._reply(then))
 
     def bind(
         self,
@@ -141,11 +144,11 @@ class Client:
         annotations: Mapping[str, str] | None = None,
     ) -> None:
         """Post a Binding: assign a pod to a node. ``uid`` is a precondition; annotations are merged. 409 Conflict."""
-        self._ask(self.api.bind, then, namespace, name, Assignment(node, uid, annotations))
+        self._verbs.bind(namespace, name, assignment((node, uid, annotations)), self._reply(then))
 
     def scale(self, cls: type[KubeObject], namespace: str, name: str, replicas: int, then: Then | None = None) -> None:
         """Set ``spec.replicas`` through the scale subresource."""
-        self._ask(self.api.scale, then, cls, namespace, name, replicas)
+        self._verbs.scale(cls, namespace, name, replicas, self._reply(then))
 
     def evict(
         self,
@@ -158,7 +161,7 @@ class Client:
     ) -> None:
         """Delete a pod if its disruption budget lets it go; 429 TooManyRequests otherwise."""
         options = DeleteOptions(uid, grace_seconds)
-        self._ask(self.api.evict, then, namespace, name, options)
+        self._verbs.evict(namespace, name, options, self._reply(then))
 
     # -- watching ---------------------------------------------------------------------------------------------
 
@@ -206,17 +209,24 @@ class Client:
         informer.start()
         return informer
 
-    def _ask(self, verb: Callable[..., object], then: Then | None, *args: Any) -> None:
-        """Have the api-server do ``verb(*args, reply)``; its reply goes to ``then`` over the way back."""
-        reply = _ignore if then is None else partial(self._responses.send, then)
-        if self._requests.is_instant:
-            verb(*args, reply)
-        else:
-            self._requests.send(verb, *args, reply)
+    def _reply(self, then: Then | None) -> Then:
+        """What the api-server is to call: an answer goes to ``then`` over the way back."""
+        return _ignore if then is None else partial(self._responses.send, then)
 
     def list_selected(self, cls: type[KubeObject], selection: Selection, then: Then) -> None:
         """What an informer starts from: the selected objects out of the watch cache."""
-        self._ask(self.api.list_cached, then, cls, selection)
+        self._verbs.list_cached(cls, selection, self._reply(then))
+
+
+class _Distant:
+    """An api-server to which requests take time. Has all of its verbs that answer through ``then``."""
+
+    def __init__(self, api: ApiServer, requests: Channel) -> None:
+        self._api = api
+        self._requests = requests
+
+    def __getattr__(self, verb: str) -> Callable[..., object]:
+        return partial(self._requests.send, getattr(self._api, verb))
 
 
 def _ignore(result: Any, error: ApiError | None) -> None:

@@ -50,7 +50,7 @@ def begin_deletion(resource: Resource, current: Any, options: DeleteOptions, clo
     if not changes:
         return current
     changes["resource_version"] = None
-    return current.with_changes({"metadata": meta.with_changes(changes)})
+    return current.replaced(metadata=meta.replaced(**changes))
 
 
 def ready_to_remove(obj: Any) -> bool:

@@ -9,6 +9,7 @@ ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _SUFFIX = 5
 _MAX_BASE = 63 - _SUFFIX
 _BLOCK = 256
+"""So many are made at a time."""
 
 
 class Names:
@@ -17,13 +18,17 @@ class Names:
     def __init__(self, streams: Streams) -> None:
         self._generator = streams.generator("apiserver/names")
         self._ready: list[str] = []
-        self._uids = 0
         self._uid_head = f"{streams.seed & 0xFFFFFFFF:08x}-0000-4000-8000-"
+        self._uids: list[str] = []  # the next ones, in reverse
+        self._uids_made = 0
 
     def uid(self) -> str:
         """The next uid: in the form of a UUID, unique within the run."""
-        self._uids += 1
-        return f"{self._uid_head}{self._uids:012x}"
+        if not self._uids:
+            first = self._uids_made + 1
+            self._uids_made += _BLOCK
+            self._uids = [f"{self._uid_head}{number:012x}" for number in range(self._uids_made, first - 1, -1)]
+        return self._uids.pop()
 
     def generate(self, base: str) -> str:
         """``base`` and five random characters; a base too long for a name is cut."""

@@ -25,8 +25,9 @@ from ksched.cluster.apiserver.sizes import Sizes
 from ksched.cluster.apiserver.subresources import Assignment
 from ksched.cluster.clock import Clock
 from ksched.cluster.etcd.errors import EtcdError
-from ksched.cluster.etcd.ops import DeleteIf, IfResponse, KeyValue, Range, RangeResponse, maker, prefix_end, put_if
+from ksched.cluster.etcd.ops import IfResponse, KeyValue, Range, RangeResponse, delete_if, maker, prefix_end, put_if
 from ksched.cluster.etcd.server import Etcd
+from ksched.objects.base import replacing
 from ksched.objects.meta import KubeObject, ObjectMeta
 from ksched.objects.pod import Pod
 from ksched.sim.kernel import Kernel
@@ -38,6 +39,9 @@ Change = Callable[[Any], Any]
 
 STATUS = "status"
 _PODS = RESOURCES["Pod"]
+
+
+_identified = replacing(ObjectMeta, "uid", "creation_timestamp", "resource_version")
 
 
 class ObjectList(NamedTuple):
@@ -278,36 +282,30 @@ class ApiServer:
     # -- how a write is done ----------------------------------------------------------------------------------
 
     def _prepared(self, resource: Resource, obj: KubeObject) -> Any:
-        meta = obj.metadata
-        if meta.resource_version:
+        given = obj.metadata
+        if given.resource_version:
             raise errors.bad_request("resourceVersion should not be set on objects to be created")
-        changes: dict[str, Any] = {
-            "uid": self._names.uid(),
-            "creation_timestamp": self.clock.timestamp(),
-            "resource_version": None,  # known when it is committed
-        }
-        namespace = None
-        if resource.namespaced:
-            given = meta.namespace
-            namespace = given or "default"
-            if given is None:
-                changes["namespace"] = namespace
+        uid, now = self._names.uid(), self.clock.timestamp()
+        # The resourceVersion is known when it is committed.
+        meta = _identified(given, {"uid": uid, "creation_timestamp": now, "resource_version": None})
+        if given.namespace is None and resource.namespaced:
+            meta.completed(namespace="default")
         if resource.has_generation:
-            changes["generation"] = 1
-        if not meta.name:
-            changes["name"] = self._generated_name(resource, namespace, meta)
-        if meta.deletion_timestamp is not None:
-            changes |= {"deletion_timestamp": None, "deletion_grace_period_seconds": None}
-        admitted = self._admission.admit(obj, meta.with_changes(changes))
+            meta.completed(generation=1)
+        if not given.name:
+            meta.completed(name=self._generated_name(resource, meta))
+        if given.deletion_timestamp is not None:
+            meta.completed(deletion_timestamp=None, deletion_grace_period_seconds=None)
+        admitted = self._admission.admit(obj, meta)
         return admitted if resource.prepare is None else resource.prepare(admitted)
 
-    def _generated_name(self, resource: Resource, namespace: str | None, meta: ObjectMeta) -> str:
+    def _generated_name(self, resource: Resource, meta: ObjectMeta) -> str:
         if not meta.generate_name:
             raise errors.invalid(resource.kind, "", "metadata.name: Required value: name or generateName is required")
         taken = self._cachers[resource.kind].objects
         while True:
             name = self._names.generate(meta.generate_name)
-            if resource.key(namespace, name) not in taken:
+            if resource.key(meta.namespace, name) not in taken:
                 return name
 
     def _write(
@@ -393,7 +391,7 @@ class _Update(NamedTuple):
             return
         revision = int(current.metadata.resource_version)
         if type(new) is Remove:
-            etcd.submit(DeleteIf(key, revision), partial(self._removed, new.last))
+            etcd.submit(delete_if((key, revision)), partial(self._removed, new.last))
             return
         assert new.metadata.resource_version is None
         etcd.submit(put_if((key, new, revision, sizes.of(new))), partial(self._committed, new))

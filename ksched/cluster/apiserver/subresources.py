@@ -9,14 +9,21 @@ from ksched.cluster.apiserver import errors
 from ksched.cluster.apiserver.sizes import Sizes
 from ksched.cluster.apiserver.strategies import FAILED, PENDING, SUCCEEDED
 from ksched.cluster.clock import Clock
-from ksched.objects.base import IdentityCache
-from ksched.objects.meta import Condition
-from ksched.objects.pod import Pod, PodSpec
+from ksched.cluster.etcd.ops import maker
+from ksched.objects.base import IdentityCache, replacing
+from ksched.objects.meta import Condition, ObjectMeta
+from ksched.objects.pod import Pod, PodSpec, PodStatus
 from ksched.objects.policy import PodDisruptionBudget
 from ksched.objects.selectors import LabelSelectorMatcher
 
 _MAX_NODES_PER_SPEC = 20_000
 _NODE_NAME_KEY = len(',"nodeName":""')
+
+_on_node = replacing(PodSpec, "node_name")
+_annotated = replacing(ObjectMeta, "annotations", "resource_version")
+_with_conditions = replacing(PodStatus, "conditions")
+_since = replacing(Condition, "last_transition_time")
+_bound = replacing(Pod, "metadata", "spec", "status")
 
 
 class Assignment(NamedTuple):
@@ -25,6 +32,9 @@ class Assignment(NamedTuple):
     node: str
     uid: str | None
     annotations: Mapping[str, str] | None
+
+
+assignment = maker(Assignment)
 
 
 class BoundSpecs:
@@ -43,8 +53,8 @@ class BoundSpecs:
         if bound is None:
             if len(by_node) >= _MAX_NODES_PER_SPEC:
                 by_node.clear()
-            bound = by_node[node] = pattern.with_changes({"node_name": node})
-            self._sizes.is_known(bound, size + len(node) + _NODE_NAME_KEY)
+            bound = by_node[node] = _on_node(pattern, {"node_name": node})
+            self._sizes.specs.put(bound, size + len(node) + _NODE_NAME_KEY)
         return bound
 
     def _know(self, spec: PodSpec) -> tuple[int, PodSpec, dict[str, PodSpec]]:
@@ -72,12 +82,13 @@ def binding(name: str, wanted: Assignment, clock: Clock, specs: BoundSpecs) -> C
             raise _refused(name, f"pod {name} has non-empty .spec.schedulingGates")
         merged = {**meta.annotations, **annotations} if annotations else meta.annotations
         conditions = _scheduled(status.conditions, clock.timestamp())
-        return pod.with_changes(
+        return _bound(
+            pod,
             {
-                "metadata": meta.with_changes({"annotations": merged, "resource_version": None}),
+                "metadata": _annotated(meta, {"annotations": merged, "resource_version": None}),
                 "spec": specs.get(spec, node),
-                "status": status.with_changes({"conditions": conditions}),
-            }
+                "status": _with_conditions(status, {"conditions": conditions}),
+            },
         )
 
     return change
@@ -96,7 +107,7 @@ def _scheduled(conditions: tuple[Condition, ...], now: str) -> tuple[Condition, 
     shared = _SCHEDULED_AT.get(now)
     if shared is None:
         _SCHEDULED_AT.clear()  # time only goes on; one moment is all that is ever asked for again
-        shared = _SCHEDULED_AT[now] = (_SCHEDULED.with_changes({"last_transition_time": now}),)
+        shared = _SCHEDULED_AT[now] = (_since(_SCHEDULED, {"last_transition_time": now}),)
     if not conditions:
         return shared
     return (*(c for c in conditions if c.type != "PodScheduled"), *shared)

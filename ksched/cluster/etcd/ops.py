@@ -110,6 +110,9 @@ class DeleteIf(NamedTuple):
     expected_revision: int
 
 
+delete_if = maker(DeleteIf)
+
+
 class Range(NamedTuple):
     key: bytes
     range_end: bytes | None = None

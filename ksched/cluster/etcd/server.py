@@ -16,9 +16,18 @@ from ksched.cluster.etcd.errors import EtcdError
 from ksched.cluster.etcd.group import Group
 from ksched.cluster.etcd.leases import Lessor
 from ksched.cluster.etcd.member import Member, Then
-from ksched.cluster.etcd.ops import LeaseGrant, LeaseResponse, LeaseRevoke, Range, Request, Response, encoded_size
+from ksched.cluster.etcd.ops import (
+    LeaseGrant,
+    LeaseResponse,
+    LeaseRevoke,
+    PutIf,
+    Range,
+    Request,
+    Response,
+    encoded_size,
+)
 from ksched.cluster.etcd.raft import Entry, Snapshot, SoftState
-from ksched.cluster.etcd.store import Store
+from ksched.cluster.etcd.store import VERBS, Store
 from ksched.cluster.etcd.watch_handle import WatchHandle
 from ksched.cluster.etcd.watches import Sink
 from ksched.cluster.priorities import DELIVERY
@@ -100,7 +109,8 @@ class Etcd:
 
         A ``serializable`` read is served by the member alone and may be old; all else is linearizable.
         """
-        if encoded_size(op) > self._max_request_bytes:
+        size = len(op.key) + op.size if type(op) is PutIf and op.size >= 0 else encoded_size(op)
+        if size > self._max_request_bytes:
             self._requests.send(then, None, errors.request_too_large())
             return
         if self._instant and member is None and not serializable:
@@ -163,7 +173,7 @@ class Etcd:
         response: Response | None = None
         error: EtcdError | None = None
         try:
-            response = Store.verbs[kind](self._store, op)
+            response = VERBS[kind](self._store, op)
         except EtcdError as refused:
             error = refused
         if kind is not Range:

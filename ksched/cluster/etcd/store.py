@@ -14,7 +14,7 @@ from __future__ import annotations
 import builtins
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from ksched.cluster.etcd import errors
 from ksched.cluster.etcd.ops import (
@@ -111,7 +111,7 @@ class Store:
 
     def apply(self, op: Request) -> Response:
         """Execute one request as a whole. Raises EtcdError, and then nothing has changed."""
-        return self.verbs[type(op)](self, op)
+        return VERBS[type(op)](self, op)
 
     def put(self, op: Put) -> PutResponse:
         check_put(op)
@@ -155,7 +155,7 @@ class Store:
         kv = self._put(key, value, 0, size, current, history)
         self.revision = revision = kv.mod_revision
         self._log.append(kv)
-        self._watches.tell(kv, self._before)
+        self._watches.tell(key, revision, kv, self._before)
         return if_response((revision, True, None))
 
     def delete_if(self, op: DeleteIf) -> IfResponse:
@@ -300,7 +300,7 @@ class Store:
         prev = history[-1]
         if prev.lease:
             self.leases[prev.lease].keys.pop(key, None)
-        tombstone = KeyValue(key, None, 0, self.revision + 1, 0, 0, 0)
+        tombstone = key_value((key, None, 0, self.revision + 1, 0, 0, 0))
         history.append(tombstone)
         self._changes.append(tombstone)
         return prev
@@ -313,8 +313,9 @@ class Store:
         self._changes = []
         self.revision += 1
         if len(changes) == 1:
-            self._log.append(changes[0])
-            self._watches.tell(changes[0], self._before)
+            kv = changes[0]
+            self._log.append(kv)
+            self._watches.tell(kv.key, self.revision, kv, self._before)
             return
         self._log.append(changes)
         interested: dict[int, tuple[Watch, list[KeyValue]]] = {}
@@ -492,18 +493,19 @@ class Store:
         """What a read sees as the current revision: inside a txn that has written, the one being made."""
         return self.revision + 1 if self._changes else self.revision
 
-    verbs: ClassVar[dict[type, Callable[[Store, Any], Response]]] = {
-        Put: put,
-        PutIf: put_if,
-        DeleteIf: delete_if,
-        Range: range,
-        DeleteRange: delete_range,
-        Txn: txn,
-        Compact: compact,
-        LeaseGrant: lease_grant,
-        LeaseRevoke: lease_revoke,
-    }
-    """What :meth:`apply` does with a request, by its type: for those who would rather not have a call in between."""
+
+VERBS: dict[type, Callable[[Store, Any], Response]] = {
+    Put: Store.put,
+    PutIf: Store.put_if,
+    DeleteIf: Store.delete_if,
+    Range: Store.range,
+    DeleteRange: Store.delete_range,
+    Txn: Store.txn,
+    Compact: Store.compact,
+    LeaseGrant: Store.lease_grant,
+    LeaseRevoke: Store.lease_revoke,
+}
+"""What :meth:`Store.apply` does with a request, by its type: for those who would rather not have a call in between."""
 
 
 def _changes_of(entry: KeyValue | list[KeyValue]) -> Sequence[KeyValue]:

@@ -91,13 +91,12 @@ class WatchIndex:
             self._rebuild()
         return self._pieces[bisect_right(self._bounds, key)]
 
-    def tell(self, kv: KeyValue, before: Callable[[KeyValue], KeyValue | None]) -> None:
-        """Tell the watches that cover its key of a change that is all its revision did."""
+    def tell(self, key: bytes, revision: int, kv: KeyValue, before: Callable[[KeyValue], KeyValue | None]) -> None:
+        """Tell the watches that cover ``key`` of a change to it that is all its revision did."""
         if self._stale:
             self._rebuild()
-        revision = kv.mod_revision
         batch = watch_batch((revision, (kv,), (), False, 0))
-        for watch in self._pieces[bisect_right(self._bounds, kv.key)]:
+        for watch in self._pieces[bisect_right(self._bounds, key)]:
             if watch.is_plain and revision >= watch.from_revision:
                 watch.from_revision = revision + 1
                 watch.sink(batch)
