@@ -154,11 +154,12 @@ class Recorder:
         """Let the experiment's probes measure now, unless they just did."""
         if not self._probes:
             return
-        moment = (self._kernel.now // 1000, self._attempts, len(self.pods))
+        arrived = len(self.pods)
+        moment = (self._kernel.now // 1000, self._attempts, arrived)
         if moment != self._last_probe:
             self._last_probe = moment
             for log in self._probes.values():
-                log.append(len(self.pods))
+                log.append(arrived)
 
     def tables(self, *, can_end: bool) -> dict[str, pa.Table]:
         """The result tables by name. ``can_end``: see PodLog.to_arrow."""
