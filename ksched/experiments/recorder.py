@@ -7,7 +7,7 @@ latencies clients have, and costs the simulated cluster nothing.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -20,7 +20,7 @@ from ksched.experiments.columns import integers
 from ksched.experiments.decision_log import DecisionLog, EventLog, main_reason
 from ksched.experiments.pod_log import Ints, NodeLog, PodLog
 from ksched.experiments.probes import Probe, ProbeLog
-from ksched.experiments.samples import GPU, RESOURCES, ClusterState, Shape, StateSampler
+from ksched.experiments.samples import GPU, RESOURCES, Shape, StateSampler
 from ksched.framework import Decision, Rejection
 from ksched.objects import Node, Pod
 from ksched.tables import NodeTable
@@ -33,30 +33,29 @@ _BIRTH = 1
 class SampleLog:
     """Table ``samples``: the state of the cluster at some moments of the run."""
 
-    def __init__(self) -> None:
+    def __init__(self, sampler: StateSampler) -> None:
+        self._sampler = sampler
         self._counts = {name: array("q") for name in _COUNTS}
-        self._states: list[ClusterState] = []
-        self._capacities: list[Sequence[int]] = []
 
-    def append(self, counts: Mapping[str, int], capacity: Sequence[int], state: ClusterState) -> None:
-        """One sample; ``capacity`` of each of RESOURCES."""
+    def append(self, counts: Mapping[str, int]) -> None:
+        """Take a sample now."""
         for name in _COUNTS:
             self._counts[name].append(counts[name])
-        self._capacities.append(capacity)
-        self._states.append(state)
+        self._sampler.sample()
 
     def to_arrow(self, demand: Ints) -> pa.Table:
         """The table ``samples``. ``demand``: see PodLog.demand."""
-        columns = {"seq": pa.array(range(len(self._states)), pa.int64())}
+        states = self._sampler.states()
+        columns = {"seq": pa.array(range(len(states)), pa.int64())}
         columns |= {name: integers(column) for name, column in self._counts.items()}
-        capacities = np.array(self._capacities, dtype=np.int64).reshape(-1, len(RESOURCES))
+        capacities = np.array([state.capacity for state in states], dtype=np.int64).reshape(-1, len(RESOURCES))
         arrived = np.zeros(capacities.shape)
         np.divide(demand[self._counts["arrived_pods"]], capacities, out=arrived, where=capacities != 0)
         for i, resource in enumerate(RESOURCES):
             columns[f"arrived_{resource}"] = pa.array(arrived[:, i])
-        for measure in ClusterState._fields:
+        for measure in ("allocated", "imbalance", "stranded"):
             for i, resource in enumerate(RESOURCES):
-                values = [getattr(state, measure)[i] for state in self._states]
+                values = [getattr(state, measure)[i] for state in states]
                 columns[f"{measure}_{resource}"] = pa.array(values, pa.float64())
         return pa.table(columns)
 
@@ -76,12 +75,11 @@ class Recorder:
     ) -> None:
         self._kernel = api.kernel
         self._table = table
-        self._sampler = StateSampler(table, shapes)
         self.pods = PodLog()
         self.nodes = NodeLog()
         self.decisions = DecisionLog()
         self.events = EventLog()
-        self.samples = SampleLog()
+        self.samples = SampleLog(StateSampler(table, shapes))
         self._attempts = 0
         self._words: dict[tuple[int, tuple[Rejection, ...], tuple[str, ...]], tuple[str, str]] = {}
         self._last_sample = (-1, 0, 0)
@@ -147,7 +145,7 @@ class Recorder:
             "scheduled_pods": self.pods.scheduled,
             "failed_pods": self.failed,
         }
-        self.samples.append(counts, self._sampler.capacity(), self._sampler.measure())
+        self.samples.append(counts)
         self.probe()
 
     def probe(self) -> None:
