@@ -183,11 +183,10 @@ class DeviceColumns:
 
     def state(self, row: int) -> DeviceState:
         """The devices of one row."""
-        return self._states.get(row) or self._find_state(row)
-
-    def _find_state(self, row: int) -> DeviceState:
-        model = self.models.values[self.model_ids.item(row)]
-        found = self._states[row] = device_state(model, self._list(row))
+        found = self._states.get(row)
+        if found is None:
+            model = self.models.values[self.model_ids.item(row)]
+            found = self._states[row] = device_state(model, self._list(row))
         return found
 
     def fullest_with_room(self, row: int, request: GpuRequest) -> tuple[int, ...]:
