@@ -1,5 +1,8 @@
 """Growing columns for the result tables: an append costs some tens of nanoseconds, a value eight bytes.
 
+What is recorded once a pod or more is kept as it is until a block of every column can be written at once: one by one
+each append would find its code and its column out of the processor's caches.
+
 Numbers are kept in an ``array("q")``, texts in a list where each value is an object that others hold too; texts that
 say one of a few things over and over as :class:`Labels`.
 """
@@ -12,6 +15,8 @@ from collections.abc import Iterable
 import numpy as np
 import pyarrow as pa
 
+BLOCK = 64
+"""Records that are written into columns at once."""
 NEVER = -1
 """How a time that has not come is kept until it is written as null."""
 

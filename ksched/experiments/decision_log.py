@@ -6,7 +6,7 @@ from array import array
 
 import pyarrow as pa
 
-from ksched.experiments.columns import Labels, Offsets, integers
+from ksched.experiments.columns import BLOCK, Labels, Offsets, integers
 from ksched.experiments.rejection_log import RejectionLog
 from ksched.framework import Candidate, Decision, Outcome, Rejection
 
@@ -34,13 +34,16 @@ def main_reason(rejections: tuple[Rejection, ...]) -> str | None:
 
 
 class DecisionLog:
-    """Appends decisions to flat columns; nested ones (top, rejections, victims) as values and offsets.
+    """Decisions as flat columns; nested ones (top, rejections, victims) as values and offsets.
+
+    Each is kept as it is until there are enough of them to write a block of every column.
 
     ``nominated_node`` is where preemption makes room for the pod, ``victims`` ("namespace/name") are evicted for that;
     their own rows in the table ``pods`` have the outcome "preempted".
     """
 
     def __init__(self) -> None:
+        self._unwritten: list[Decision] = []
         self._t_us = array("q")
         self._pods: list[str] = []
         self._workloads: list[str] = []
@@ -62,46 +65,49 @@ class DecisionLog:
         self._victims: dict[int, tuple[str, ...]] = {}
         self._rejections = RejectionLog()
 
-    def __len__(self) -> int:
-        return len(self._pods)
-
     def append(self, decision: Decision) -> None:
-        """Record one attempt."""
-        pod = decision.pod
-        self._t_us.append(decision.time_ns // 1000)
-        self._pods.append(pod.key)
-        self._workloads.append(pod.workload)
-        self._attempt.append(decision.attempt)
-        self._outcomes.append(decision.outcome)
-        self._node.append(decision.node)
-        self._evaluated.append(decision.evaluated)
-        self._feasible.append(decision.feasible)
-        self._score.append(decision.score)
-        self._tied.append(decision.tied)
-        if decision.top:
+        """Record one attempt, of which nothing changes any more."""
+        self._unwritten.append(decision)
+        if len(self._unwritten) == BLOCK:
+            self._write()
+
+    def _write(self) -> None:
+        """Append what is unwritten to the columns."""
+        decisions, self._unwritten = self._unwritten, []
+        pods = [decision.pod for decision in decisions]
+        for number, decision in enumerate(decisions, start=len(self._pods)):
+            if decision.nominated_node is not None:
+                self._nominated[number] = decision.nominated_node
+            if decision.victims:
+                self._victims[number] = decision.victims
             self._append_top(decision.top[:TOP])
-        self._top.close(len(self._top_total))
-        if decision.nominated_node is not None:
-            self._nominated[len(self) - 1] = decision.nominated_node
-        if decision.victims:
-            self._victims[len(self) - 1] = decision.victims
-        self._rejections.append(decision)
+        self._t_us.extend([decision.time_ns // 1000 for decision in decisions])
+        self._pods.extend([pod.key for pod in pods])
+        self._workloads.extend([pod.workload for pod in pods])
+        self._attempt.extend([decision.attempt for decision in decisions])
+        self._outcomes.extend([decision.outcome for decision in decisions])
+        self._node.extend([decision.node for decision in decisions])
+        self._evaluated.extend([decision.evaluated for decision in decisions])
+        self._feasible.extend([decision.feasible for decision in decisions])
+        self._score.extend([decision.score for decision in decisions])
+        self._tied.extend([decision.tied for decision in decisions])
+        self._rejections.extend(decisions)
 
     def _append_top(self, top: tuple[Candidate, ...]) -> None:
-        self._top_node.extend([candidate.node for candidate in top])
-        self._top_total.extend([candidate.total for candidate in top])
-        end = len(self._score_value)
         for candidate in top:
             scores = candidate.scores
+            self._top_node.append(candidate.node)
+            self._top_total.append(candidate.total)
             self._score_plugin.extend(scores)
             self._score_value.extend(scores.values())
-            end += len(scores)
-            self._scores.close(end)
+            self._scores.close(len(self._score_value))
+        self._top.close(len(self._top_total))
 
     def to_arrow(self) -> pa.Table:
         """The table ``decisions``."""
+        self._write()
         results = pa.array([outcome.value for outcome in self._outcomes], pa.string())
-        decisions = range(len(self))
+        decisions = range(len(self._pods))
         return pa.table(
             {
                 "seq": pa.array(decisions, pa.int64()),

@@ -15,7 +15,7 @@ from ksched.errors import InputError
 from ksched.experiments.recorder import Recorder
 from ksched.experiments.run_spec import Progress
 from ksched.framework import Decision
-from ksched.objects import KubeObject, Pod
+from ksched.objects import KubeObject, ObjectMeta, Pod
 from ksched.sim.kernel import SECOND, Timer
 from ksched.traces.replay import Arrival, Replay
 
@@ -156,7 +156,7 @@ class Inflate(Driver):
 
     def begin(self) -> None:
         """See :class:`Driver`."""
-        self._waiting_for = ""
+        self._waiting_for: ObjectMeta | None = None
         self._every = max(1, len(self.replay) // SAMPLES)
         self.cluster.scheduler.on_decision.append(self._decided)
         self._next()
@@ -170,14 +170,14 @@ class Inflate(Driver):
         if arrival is None:
             self._stop()
             return
-        self._waiting_for = arrival.objects[0].key
+        self._waiting_for = arrival.objects[0].metadata
         self._submit(arrival)
 
     def _decided(self, decision: Decision) -> None:
-        pod = decision.pod
-        if pod.key != self._waiting_for:
+        pod, awaited = decision.pod, self._waiting_for
+        if awaited is None or pod.name != awaited.name or pod.namespace != (awaited.namespace or "default"):
             return  # tried again before its deletion reached the scheduler
-        self._waiting_for = ""
+        self._waiting_for = None
         if decision.node is None:
             self.recorder.failed += 1
             self.client.delete(Pod, pod.namespace, pod.name, _ignore, grace_seconds=0)

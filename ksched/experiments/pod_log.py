@@ -10,37 +10,40 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ksched.experiments.columns import NEVER, Labels, integers, times
-from ksched.objects import CPU, MEMORY, Node, Pod, amount, node_devices
+from ksched.experiments.columns import BLOCK, NEVER, Labels, integers, times
+from ksched.objects import CPU, MEMORY, Node, Pod, PodSpec, amount, node_devices
 from ksched.objects.resources import PODS
 from ksched.tables import NodeTable, PodView, SpecInfo, compile_spec
 from ksched.tables.pod_view import WORKLOAD_ANNOTATION, completion_index
+
+Ints = npt.NDArray[np.int64]
 
 ZONE_LABEL = "topology.kubernetes.io/zone"
 _PREEMPTED = "PreemptionByScheduler"
 """Reason of the DisruptionTarget condition that kube-scheduler sets on its victims."""
 
 
-_BLOCK = 1024
-"""Rows that columns grow by at once."""
-_NEVER = array("q", [NEVER]) * _BLOCK
-_ZERO = array("q", [0]) * _BLOCK
-_NONE = [None] * _BLOCK
+_ROOM = 1024
+"""Rows by which columns that are filled in later grow at once: a multiple of BLOCK."""
+_NEVER = array("q", [NEVER]) * _ROOM
+_ZERO = array("q", [0]) * _ROOM
+_NONE = [None] * _ROOM
 
 
 class PodLog:
     """One row per pod, in order of creation. Only pods that live are looked up; the rest is columns.
 
-    What a pod says of itself is appended when it is created; columns that are filled in later hold room for pods to
-    come, so that a new pod costs nothing there.
+    What a pod says of itself is written a block of pods at a time; columns that are filled in later hold room for pods
+    to come, so that a new pod costs nothing there.
     """
 
     def __init__(self) -> None:
+        self._unwritten: list[Pod] = []
         self._names: list[str] = []
         self._workload: list[str] = []
         self._index = array("q")
         self._t_create = array("q")
-        self._infos: list[SpecInfo] = []
+        self._specs: list[PodSpec] = []
         self._t_scheduled = array("q")
         self._t_running = array("q")
         self._t_finished = array("q")
@@ -64,42 +67,46 @@ class PodLog:
         """Called after a pod got a node, ended or was deleted."""
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._t_create)
 
     @property
     def busy(self) -> int:
         """Pods that have a node and will leave it."""
         return self.running - self._running_endless
 
-    def added(self, pod: Pod, t_us: int) -> SpecInfo:
-        """A pod was created; returns what its spec says."""
-        spec, meta = pod.spec, pod.metadata
-        info, annotations = compile_spec(spec), meta.annotations
-        name = f"{meta.namespace or 'default'}/{meta.name}"
-        row = len(self._names)
-        if row == self._room:
-            self._make_room()
-        self._row[meta.uid or name] = row
-        self._names.append(name)
-        self._workload.append(annotations.get(WORKLOAD_ANNOTATION) or name)
-        self._index.append(completion_index(annotations))
+    def added(self, pod: Pod, t_us: int) -> None:
+        """A pod was created."""
+        spec = pod.spec
+        row = len(self._t_create)
+        if not row % BLOCK:
+            self._write()
+            if row == self._room:
+                self._make_room()
+        self._row[pod.metadata.uid or _name(pod)] = row
         self._t_create.append(t_us)
-        self._infos.append(info)
+        self._unwritten.append(pod)
         if spec.scheduling_gates:
             self._outcome[row] = "gated"
         self.pending += 1
         if spec.node_name:
             self.changed(pod, t_us)
-        return info
+
+    def _write(self) -> None:
+        """Append what the latest pods said of themselves to the columns."""
+        pods, self._unwritten = self._unwritten, []
+        self._names.extend(map(_name, pods))
+        self._workload.extend(map(_workload, pods))
+        self._index.extend([completion_index(pod.metadata.annotations) for pod in pods])
+        self._specs.extend([pod.spec for pod in pods])
 
     def _make_room(self) -> None:
-        self._room += _BLOCK
+        self._room += _ROOM
         for times_of in (self._t_scheduled, self._t_running, self._t_finished, self._t_deleted):
             times_of.extend(_NEVER)
         self._attempts.extend(_ZERO)
         self._node.extend(_NONE)
         self._reason.extend(_NONE)
-        self._outcome.fill("pending", _BLOCK)
+        self._outcome.fill("pending", _ROOM)
 
     def changed(self, pod: Pod, t_us: int) -> None:
         """A pod was bound, or its status moved on."""
@@ -117,7 +124,7 @@ class PodLog:
             self.running += 1
             self.scheduled += 1
             if self.endless:
-                self._running_endless += self._is_endless(row)
+                self._running_endless += _workload(pod) in self.endless
             if self.on_moved is not None:
                 self.on_moved()
         phase = pod.status.phase
@@ -125,7 +132,7 @@ class PodLog:
             self._t_running[row] = t_us
         elif phase in ("Succeeded", "Failed") and self._t_finished[row] == NEVER:
             self._t_finished[row] = t_us
-            self._left(row)
+            self._left(row, pod)
             # A pod that was told to stop ends as Failed too; that is no failure.
             if phase == "Failed" and not meta.deletion_timestamp:
                 self._outcome[row] = "failed"
@@ -140,19 +147,17 @@ class PodLog:
             return
         self._t_deleted[row] = t_us
         if self._t_finished[row] == NEVER:
-            self._left(row)
+            self._left(row, pod)
 
-    def _left(self, row: int) -> None:
+    def _left(self, row: int, pod: Pod) -> None:
         if self._t_scheduled[row] == NEVER:
             self.pending -= 1
         else:
             self.running -= 1
-            self._running_endless -= self._is_endless(row)
+            if self.endless:
+                self._running_endless -= _workload(pod) in self.endless
         if self.on_moved is not None:
             self.on_moved()
-
-    def _is_endless(self, row: int) -> bool:
-        return self._workload[row] in self.endless
 
     def attempted(self, pod: PodView, attempt: int, reason: str | None) -> None:
         """The scheduler tried to place a pod; ``reason`` says why it could not."""
@@ -166,11 +171,12 @@ class PodLog:
 
     def to_arrow(self, *, can_end: bool) -> pa.Table:
         """The table ``pods``. ``can_end``: whether pods of this run end at all, so that living ones are censored."""
+        self._write()
         n = len(self)
         finished, deleted = times(self._t_finished[:n]), times(self._t_deleted[:n])
         alive = pc.and_(pc.is_null(finished), pc.is_null(deleted))
         i32 = pa.int32()
-        specs = _Specs(self._infos)
+        specs = _Specs(self._compiled())
         return pa.table(
             {
                 "pod": pa.array(self._names, pa.string()),
@@ -195,6 +201,17 @@ class PodLog:
             }
         )
 
+    def demand(self) -> Ints:
+        """What the first k pods request together, int64[pods + 1, 3] by k: millicores, bytes and milli-GPU."""
+        self._write()
+        demand = np.zeros((len(self) + 1, 3), dtype=np.int64)
+        if len(self):
+            np.cumsum(_Specs(self._compiled()).read(_requested), axis=0, out=demand[1:])
+        return demand
+
+    def _compiled(self) -> list[SpecInfo]:
+        return [compile_spec(spec) for spec in self._specs]
+
 
 class _Specs:
     """What the specs of many pods say: thousands share a few, which are read once each."""
@@ -203,13 +220,22 @@ class _Specs:
         self._distinct = {info: number for number, info in enumerate(dict.fromkeys(infos))}
         self._numbers = np.fromiter(map(self._distinct.__getitem__, infos), dtype=np.intp, count=len(infos))
 
-    def read(self, read: Callable[[SpecInfo], int | tuple[int, ...]]) -> npt.NDArray[np.int64]:
+    def read(self, read: Callable[[SpecInfo], int | tuple[int, ...]]) -> Ints:
         """int64[pods] or int64[pods, k]: ``read`` of every pod's spec."""
         return np.array([read(info) for info in self._distinct], dtype=np.int64)[self._numbers]
 
     def column(self, read: Callable[[SpecInfo], int]) -> pa.Array:
         """The same as a column."""
         return pa.array(self.read(read))
+
+
+def _name(pod: Pod) -> str:
+    meta = pod.metadata
+    return f"{meta.namespace or 'default'}/{meta.name}"
+
+
+def _workload(pod: Pod) -> str:
+    return pod.metadata.annotations.get(WORKLOAD_ANNOTATION) or _name(pod)
 
 
 def _occurrences(values: Iterable[Hashable]) -> list[int]:
@@ -273,7 +299,7 @@ class NodeLog:
             }
         )
 
-    def _final(self, table: NodeTable) -> npt.NDArray[np.int64]:
+    def _final(self, table: NodeTable) -> Ints:
         """Requested cpu, memory, pods and milli-GPU at the end, int64[nodes, 4]; zero for a node that left."""
         rows: list[int] = []
         infos: list[SpecInfo] = []
@@ -288,9 +314,15 @@ class NodeLog:
         return final
 
 
+def _requested(info: SpecInfo) -> tuple[int, int, int]:
+    """Cpu, memory and milli-GPU."""
+    return (info.requests.get(CPU, 0), info.requests.get(MEMORY, 0), info.gpu.total_milli if info.gpu else 0)
+
+
 def _held(info: SpecInfo) -> tuple[int, int, int, int]:
     """What a pod counts for on its node: cpu, memory, pods and milli-GPU."""
-    return (info.requests.get(CPU, 0), info.requests.get(MEMORY, 0), 1, info.gpu.total_milli if info.gpu else 0)
+    cpu, memory, gpu_milli = _requested(info)
+    return cpu, memory, 1, gpu_milli
 
 
 def _allocatable(node: Node, resource: str) -> int:

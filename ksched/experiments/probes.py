@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from ksched.experiments.columns import integers
@@ -19,18 +20,31 @@ from ksched.objects import CPU
 from ksched.tables import NODE, USAGE, DeviceState, ExpectedPod, NodeTable
 from ksched.tables.fragmentation import BUCKETS, fragmentation, typical_pods
 
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
 
 class Probe(Protocol):
-    """One measure of the cluster; ``columns`` names the numbers that :meth:`measure` returns."""
+    """One measure of the cluster; ``columns`` names its numbers.
+
+    ``note()`` notes what they follow from at this moment, ``values()`` are those of all moments noted,
+    float64[moments, columns].
+    """
 
     @property
     def columns(self) -> tuple[str, ...]: ...
 
-    def measure(self) -> Sequence[float]: ...
+    def note(self) -> None: ...
+
+    def values(self) -> Floats: ...
 
 
 class FragmentationProbe:
-    """GPU milli used, and the idle ones by bucket as the workload's usual pods see them; all milli of devices."""
+    """GPU milli used, and the idle ones by bucket as the workload's usual pods see them; all milli of devices.
+
+    What is noted of a moment is which nodes look otherwise than before. A look is what decides a node's numbers (its
+    devices, its level of free cpu); thousands of nodes and moments share few of them, which are numbered.
+    """
 
     columns = ("used", *BUCKETS)
 
@@ -38,47 +52,50 @@ class FragmentationProbe:
         self._table = table
         self._cpu = table.resource_row(CPU)
         self._fragmentation = fragmentation(typical_pods(expected))
-        self._pods = max(self._fragmentation.pods, 1)
         self._changes = Watermark(table, NODE | USAGE)
-        self._nodes: list[tuple[DeviceState, tuple[int, ...]]] = []
-        self._used = 0
-        self._idle = [0] * len(BUCKETS)
-        self._measured: list[float] = [0.0] * len(self.columns)
+        self._looks: dict[tuple[DeviceState, int], int] = {}
+        self._of_nodes: list[int] = []
+        """The number of the look each row has now."""
+        self._gone, self._come = array("q"), array("q")
+        """Looks that nodes lost and got, one after the other, and where each moment ends in them."""
+        self._ends_gone, self._ends_come = array("q"), array("q")
 
-    def measure(self) -> Sequence[float]:
-        """float[columns]; sums are kept in whole numbers, so no error builds up from step to step."""
+    def note(self) -> None:
+        """See :class:`Probe`."""
         rows = self._changes.advance()
         if rows is None:
-            self._measure_all()
-        elif not len(rows):
-            return self._measured
+            self._gone.extend(self._of_nodes)
+            self._of_nodes = [self._look(row) for row in range(self._table.n)]
+            self._come.extend(self._of_nodes)
         else:
             for row in rows.tolist():
-                self._measure_again(row)
-        pods = self._pods
-        self._measured = [float(self._used), *[mass / pods for mass in self._idle]]
-        return self._measured
+                self._gone.append(self._of_nodes[row])
+                self._of_nodes[row] = look = self._look(row)
+                self._come.append(look)
+        self._ends_gone.append(len(self._gone))
+        self._ends_come.append(len(self._come))
 
-    def _measure_all(self) -> None:
-        self._nodes = [self._measure_node(row) for row in range(self._table.n)]
-        self._used = sum(state.used for state, _ in self._nodes)
-        by_bucket = zip(*(masses for _, masses in self._nodes), strict=True)
-        self._idle = [sum(masses) for masses in by_bucket] or [0] * len(BUCKETS)
-
-    def _measure_again(self, row: int) -> None:
-        state_before, before = self._nodes[row]
-        state, now = self._measure_node(row)
-        if state is state_before and now is before:
-            return
-        self._nodes[row] = state, now
-        self._used += state.used - state_before.used
-        self._idle = [total + new - old for total, new, old in zip(self._idle, now, before, strict=True)]
-
-    def _measure_node(self, row: int) -> tuple[DeviceState, tuple[int, ...]]:
-        table, cpu = self._table, self._cpu
+    def _look(self, row: int) -> int:
+        table, cpu, looks = self._table, self._cpu, self._looks
         level = self._fragmentation.level(table.allocatable.item(cpu, row) - table.requested.item(cpu, row))
-        state = table.devices.state(row)
-        return state, self._fragmentation.buckets(state, level)
+        return looks.setdefault((table.devices.state(row), level), len(looks))
+
+    def values(self) -> Floats:
+        """See :class:`Probe`. Sums are of whole numbers, so no error builds up from step to step."""
+        masses = [(state.used, *self._fragmentation.buckets(state, level)) for state, level in self._looks]
+        of_looks = np.array(masses, dtype=np.int64).reshape(-1, len(self.columns))
+        come = _up_to(of_looks[self._come], self._ends_come)
+        gone = _up_to(of_looks[self._gone], self._ends_gone)
+        values = (come - gone).astype(np.float64)
+        values[:, 1:] /= max(self._fragmentation.pods, 1)
+        return values
+
+
+def _up_to(numbers: Ints, ends: Sequence[int]) -> Ints:
+    """The sums of the first ``ends`` rows of ``numbers``."""
+    sums = np.zeros((len(numbers) + 1, numbers.shape[1]), dtype=np.int64)
+    np.cumsum(numbers, axis=0, out=sums[1:])
+    return sums[ends]
 
 
 PROBES: dict[str, Callable[[NodeTable, Sequence[ExpectedPod]], Probe]] = {"fragmentation": FragmentationProbe}
@@ -90,23 +107,23 @@ class ProbeLog:
     def __init__(self, probe: Probe) -> None:
         self._probe = probe
         self._arrived_pods = array("q")
-        self._arrived_gpu = array("q")
-        self._values = array("d")
 
-    def append(self, arrived_pods: int, arrived_gpu_milli: int) -> None:
+    def append(self, arrived_pods: int) -> None:
         """Measure now."""
         self._arrived_pods.append(arrived_pods)
-        self._arrived_gpu.append(arrived_gpu_milli)
-        self._values.extend(self._probe.measure())
+        self._probe.note()
 
-    def to_arrow(self) -> pa.Table:
-        """Columns ``seq``, ``arrived_pods``, ``arrived_gpu_milli`` (demand so far), then the probe's as float64."""
-        n, names = len(self._arrived_pods), self._probe.columns
-        values = np.frombuffer(self._values, dtype=np.float64) if n else np.zeros(0)
+    def to_arrow(self, gpu_demand: Ints) -> pa.Table:
+        """Columns ``seq``, ``arrived_pods``, ``arrived_gpu_milli`` (demand so far), then the probe's as float64.
+
+        ``gpu_demand``: milli-GPU that the first k pods request together, int64[pods + 1] by k.
+        """
         columns: Mapping[str, pa.Array] = {
-            "seq": pa.array(range(n), pa.int64()),
+            "seq": pa.array(range(len(self._arrived_pods)), pa.int64()),
             "arrived_pods": integers(self._arrived_pods),
-            "arrived_gpu_milli": integers(self._arrived_gpu),
-            **{name: pa.array(column) for name, column in zip(names, values.reshape(n, len(names)).T, strict=True)},
+            "arrived_gpu_milli": pa.array(gpu_demand[self._arrived_pods]),
+            **{
+                name: pa.array(column) for name, column in zip(self._probe.columns, self._probe.values().T, strict=True)
+            },
         }
         return pa.table(columns)

@@ -7,9 +7,10 @@ latencies clients have, and costs the simulated cluster nothing.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 
+import numpy as np
 import pyarrow as pa
 
 from ksched.cluster.apiserver.cacher import ADDED, DELETED, MODIFIED, WatchEvent
@@ -17,11 +18,11 @@ from ksched.cluster.apiserver.selection import Selection
 from ksched.cluster.apiserver.server import ApiServer
 from ksched.experiments.columns import integers
 from ksched.experiments.decision_log import DecisionLog, EventLog, main_reason
-from ksched.experiments.pod_log import NodeLog, PodLog
+from ksched.experiments.pod_log import Ints, NodeLog, PodLog
 from ksched.experiments.probes import Probe, ProbeLog
-from ksched.experiments.samples import RESOURCES, ClusterState, Shape, StateSampler
+from ksched.experiments.samples import GPU, RESOURCES, Shape, StateSampler
 from ksched.framework import Decision, Rejection
-from ksched.objects import CPU, MEMORY, Node, Pod
+from ksched.objects import Node, Pod
 from ksched.tables import NodeTable
 
 _WORDS_KEPT = 4096
@@ -32,27 +33,29 @@ _BIRTH = 1
 class SampleLog:
     """Table ``samples``: the state of the cluster at some moments of the run."""
 
-    def __init__(self) -> None:
+    def __init__(self, sampler: StateSampler) -> None:
+        self._sampler = sampler
         self._counts = {name: array("q") for name in _COUNTS}
-        self._states: list[ClusterState] = []
-        self._arrived: list[Sequence[float]] = []
 
-    def append(self, counts: Mapping[str, int], arrived: Sequence[float], state: ClusterState) -> None:
-        """One sample; ``arrived`` is demand so far over capacity, of each of RESOURCES."""
+    def append(self, counts: Mapping[str, int]) -> None:
+        """Take a sample now."""
         for name in _COUNTS:
             self._counts[name].append(counts[name])
-        self._arrived.append(arrived)
-        self._states.append(state)
+        self._sampler.sample()
 
-    def to_arrow(self) -> pa.Table:
-        """The table ``samples``."""
-        columns = {"seq": pa.array(range(len(self._states)), pa.int64())}
+    def to_arrow(self, demand: Ints) -> pa.Table:
+        """The table ``samples``. ``demand``: see PodLog.demand."""
+        states = self._sampler.states()
+        columns = {"seq": pa.array(range(len(states)), pa.int64())}
         columns |= {name: integers(column) for name, column in self._counts.items()}
+        capacities = np.array([state.capacity for state in states], dtype=np.int64).reshape(-1, len(RESOURCES))
+        arrived = np.zeros(capacities.shape)
+        np.divide(demand[self._counts["arrived_pods"]], capacities, out=arrived, where=capacities != 0)
         for i, resource in enumerate(RESOURCES):
-            columns[f"arrived_{resource}"] = pa.array([a[i] for a in self._arrived], pa.float64())
-        for measure in ClusterState._fields:
+            columns[f"arrived_{resource}"] = pa.array(arrived[:, i])
+        for measure in ("allocated", "imbalance", "stranded"):
             for i, resource in enumerate(RESOURCES):
-                values = [getattr(state, measure)[i] for state in self._states]
+                values = [getattr(state, measure)[i] for state in states]
                 columns[f"{measure}_{resource}"] = pa.array(values, pa.float64())
         return pa.table(columns)
 
@@ -72,14 +75,11 @@ class Recorder:
     ) -> None:
         self._kernel = api.kernel
         self._table = table
-        self._sampler = StateSampler(table, shapes)
         self.pods = PodLog()
         self.nodes = NodeLog()
         self.decisions = DecisionLog()
         self.events = EventLog()
-        self.samples = SampleLog()
-        # What arrived so far.
-        self._arrived = self._cpu = self._memory = self._gpu_milli = 0
+        self.samples = SampleLog(StateSampler(table, shapes))
         self._attempts = 0
         self._words: dict[tuple[int, tuple[Rejection, ...], tuple[str, ...]], tuple[str, str]] = {}
         self._last_sample = (-1, 0, 0)
@@ -101,13 +101,7 @@ class Recorder:
         if kind == MODIFIED:
             self.pods.changed(pod, t_us)
         elif kind == ADDED:
-            info = self.pods.added(pod, t_us)
-            requests = info.requests
-            self._arrived += 1
-            self._cpu += requests.get(CPU, 0)
-            self._memory += requests.get(MEMORY, 0)
-            if info.gpu is not None:
-                self._gpu_milli += info.gpu.total_milli
+            self.pods.added(pod, t_us)
         elif kind == DELETED:
             self.pods.deleted(pod, t_us)
 
@@ -143,37 +137,36 @@ class Recorder:
     def sample(self) -> None:
         """Measure the cluster now."""
         self._last_sample = (self.now_us, self._attempts, self.pods.running)
-        capacity = self._sampler.capacity()
-        demand = (self._cpu, self._memory, self._gpu_milli)
-        arrived = [float(had) / float(of) if of else 0.0 for had, of in zip(demand, capacity, strict=True)]
         counts = {
             "t_us": self.now_us,
-            "arrived_pods": self._arrived,
+            "arrived_pods": len(self.pods),
             "pending_pods": self.pods.pending,
             "running_pods": self.pods.running,
             "scheduled_pods": self.pods.scheduled,
             "failed_pods": self.failed,
         }
-        self.samples.append(counts, arrived, self._sampler.measure())
+        self.samples.append(counts)
         self.probe()
 
     def probe(self) -> None:
         """Let the experiment's probes measure now, unless they just did."""
         if not self._probes:
             return
-        moment = (self._kernel.now // 1000, self._attempts, self._arrived)
+        arrived = len(self.pods)
+        moment = (self._kernel.now // 1000, self._attempts, arrived)
         if moment != self._last_probe:
             self._last_probe = moment
             for log in self._probes.values():
-                log.append(self._arrived, self._gpu_milli)
+                log.append(arrived)
 
     def tables(self, *, can_end: bool) -> dict[str, pa.Table]:
         """The result tables by name. ``can_end``: see PodLog.to_arrow."""
+        demand = self.pods.demand()
         return {
             "pods": self.pods.to_arrow(can_end=can_end),
             "nodes": self.nodes.to_arrow(self._table),
             "decisions": self.decisions.to_arrow(),
-            "samples": self.samples.to_arrow(),
+            "samples": self.samples.to_arrow(demand),
             "events": self.events.to_arrow(),
-            **{name: log.to_arrow() for name, log in self._probes.items()},
+            **{name: log.to_arrow(demand[:, GPU]) for name, log in self._probes.items()},
         }

@@ -8,7 +8,7 @@ are spelled out together.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import accumulate, chain
 
 import numpy as np
@@ -35,13 +35,14 @@ class RejectionLog:
         """By decision, the number of what was told; those that are tallies count down from -1."""
         self._tallies = TallyLog()
 
-    def append(self, decision: Decision) -> None:
-        """Record the rejections of one decision."""
-        if decision.node is not None and decision.tally is not None:
-            self._tallies.append(decision.tally.verdicts, decision.tally.nodes)
-            self._which.append(-len(self._tallies))
-        else:
-            self._which.append(self._told.setdefault(decision.rejections, len(self._told)))
+    def extend(self, decisions: Iterable[Decision]) -> None:
+        """Record the rejections of some decisions."""
+        for decision in decisions:
+            if decision.node is not None and decision.tally is not None:
+                self._tallies.append(decision.tally.verdicts, decision.tally.nodes)
+                self._which.append(-len(self._tallies))
+            else:
+                self._which.append(self._told.setdefault(decision.rejections, len(self._told)))
 
     def to_arrow(self) -> pa.Array:
         """list<struct<plugin, reason, nodes>> by decision."""

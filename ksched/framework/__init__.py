@@ -2,7 +2,7 @@
 
 from ksched.framework.cache import SchedulerCache
 from ksched.framework.cycle import Api, Cycle
-from ksched.framework.decisions import Candidate, Decision, Outcome, Rejection
+from ksched.framework.decisions import Candidate, Decision, Outcome
 from ksched.framework.events import Action, ClusterEvent, EventToRegister
 from ksched.framework.framework import Framework
 from ksched.framework.normalizers import DefaultNormalizer, MinMaxNormalizer, Normalizer
@@ -16,6 +16,7 @@ from ksched.framework.protocols import Handle, PostFilterResult, PreFilterResult
 from ksched.framework.queue import QueuedPod, QueueOptions, SchedulingQueue
 from ksched.framework.selection import TieBreak
 from ksched.framework.status import Code, Status
+from ksched.framework.verdicts import Rejection
 
 __all__ = [
     "Action",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from typing import NamedTuple
 
-from ksched.framework.verdicts import PASSES, Verdicts
+from ksched.framework.verdicts import Rejection, Verdicts
 from ksched.tables import PodView
 
 
@@ -19,15 +20,6 @@ class Outcome(Enum):
     ERROR = "error"
 
 
-class Rejection(NamedTuple):
-    """How many nodes a plugin rejected for a reason (a node with two reasons counts under both, as upstream)."""
-
-    plugin: str
-    reason: str
-    nodes: int
-    resolvable: bool
-
-
 class Tally(NamedTuple):
     """How many nodes got each verdict, by its id in ``verdicts``; what a decision's rejections are spelled out from."""
 
@@ -35,14 +27,8 @@ class Tally(NamedTuple):
     nodes: Mapping[int, int]
 
     def rejections(self) -> tuple[Rejection, ...]:
-        """Most nodes first: the order verdicts were first met in depends on history, and the record must not."""
-        counts: dict[tuple[str, str, bool], int] = {}
-        for verdict_id, count in self.nodes.items():
-            if verdict_id != PASSES and count:
-                for why in self.verdicts[verdict_id].counted_as:
-                    counts[why] = counts.get(why, 0) + count
-        ordered = sorted([(-count, *why) for why, count in counts.items()])
-        return tuple([Rejection(plugin, reason, -count, resolvable) for count, plugin, reason, resolvable in ordered])
+        """Most nodes first."""
+        return self.verdicts.rejections(self.nodes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +100,15 @@ class Decision:
             return "no nodes available to schedule pods"
         if self.pre_filter_reasons:
             return f"0/{self.nodes} nodes are available: {', '.join(self.pre_filter_reasons)}."
-        counts: dict[str, int] = {}
-        for rejection in self.rejections:
-            counts[rejection.reason] = counts.get(rejection.reason, 0) + rejection.nodes
-        reasons = ", ".join(sorted(f"{count} {reason}" for reason, count in counts.items()))
-        message = f"0/{self.nodes} nodes are available" + (f": {reasons}." if reasons else ".")
+        message = _fit_error(self.nodes, self.rejections)
         return f"{message} {self.post_filter}" if self.post_filter else message
+
+
+@lru_cache(maxsize=1024)
+def _fit_error(nodes: int, rejections: tuple[Rejection, ...]) -> str:
+    """Remembered: pods alike are told the same again and again."""
+    counts: dict[str, int] = {}
+    for rejection in rejections:
+        counts[rejection.reason] = counts.get(rejection.reason, 0) + rejection.nodes
+    reasons = ", ".join(sorted([f"{count} {reason}" for reason, count in counts.items()]))
+    return f"0/{nodes} nodes are available" + (f": {reasons}." if reasons else ".")

@@ -16,7 +16,7 @@ import numpy as np
 from ksched.framework import selection
 from ksched.framework.binding_cycle import Asked, BindingCycle, failure
 from ksched.framework.cycle import Cycle
-from ksched.framework.decisions import Candidate, Decision, Outcome, Rejection, Tally
+from ksched.framework.decisions import Candidate, Decision, Outcome, Tally
 from ksched.framework.evaluation import (
     NO_OPINION,
     Ask,
@@ -45,7 +45,7 @@ from ksched.framework.score_part import ScorePart
 from ksched.framework.selection import INFEASIBLE, TieBreak
 from ksched.framework.signatures import SignatureCache, is_local
 from ksched.framework.status import Code, Status
-from ksched.framework.verdicts import PASSES, Verdict, Verdicts
+from ksched.framework.verdicts import PASSES, Rejection, Verdict, Verdicts
 from ksched.framework.what_if import WhatIf
 from ksched.tables import ExpectedPod, Memo, NodeTable, NodeView, PodView
 from ksched.tables.arrays import BoolArray, Int32Array, Int64Array, IntArray

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ksched.errors import PluginError
 from ksched.framework.protocols import FilterResult, Reject, Rejections
 from ksched.framework.status import Code, Status
+from ksched.tables import Memo
 from ksched.tables.arrays import BoolArray, Int32Array
 
 PASSES = 0
@@ -47,6 +48,15 @@ class Verdict:
         return Status(self.code, self.reasons, self.plugin)
 
 
+class Rejection(NamedTuple):
+    """How many nodes a plugin rejected for a reason (a node with two reasons counts under both, as upstream)."""
+
+    plugin: str
+    reason: str
+    nodes: int
+    resolvable: bool
+
+
 class Verdicts:
     """All verdicts given so far under one profile."""
 
@@ -56,6 +66,7 @@ class Verdicts:
         self._orders: Int32Array = np.array([np.iinfo(np.int32).max], dtype=np.int32)
         self._resolvable: BoolArray = np.zeros(0, dtype=np.bool_)
         self._combinations: dict[Hashable, _Combinations] = {}
+        self._rejections: Memo[frozenset[tuple[int, int]], tuple[Rejection, ...]] = Memo()
 
     def id(self, verdict: Verdict) -> int:
         """The id of a verdict."""
@@ -69,6 +80,22 @@ class Verdicts:
         verdict = self.table[verdict_id]
         assert verdict is not None, "0 means the node passes"
         return verdict
+
+    def rejections(self, nodes: Mapping[int, int]) -> tuple[Rejection, ...]:
+        """What so many ``nodes`` by verdict id come to, most nodes first: the order verdicts were first met in depends
+        on history, and the record must not."""
+        key = frozenset(nodes.items())
+        found = self._rejections.get(key)
+        if found is None:
+            counts: dict[tuple[str, str, bool], int] = {}
+            for verdict_id, count in nodes.items():
+                if verdict_id != PASSES and count:
+                    for why in self[verdict_id].counted_as:
+                        counts[why] = counts.get(why, 0) + count
+            ordered = sorted([(-count, *why) for why, count in counts.items()])
+            found = tuple([Rejection(plugin, reason, -count, can) for count, plugin, reason, can in ordered])
+            self._rejections[key] = found
+        return found
 
     def orders(self) -> Int32Array:
         """Filter order by verdict id; PASSES sorts behind every filter."""

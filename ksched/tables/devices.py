@@ -89,6 +89,8 @@ class DeviceColumns:
         self._set_free(np.full((1, capacity), NO_DEVICE, dtype=np.int64))
         self._set_holders(np.zeros((2, capacity), dtype=np.int32))
         self._set_room(np.zeros((3, capacity), dtype=np.int64))
+        self._lists: dict[int, list[int]] = {}
+        """What is free on the devices of a row, once more: single numbers are read and changed faster in a list."""
         self._states: dict[int, DeviceState] = {}
         """By row; what changed since is missing."""
         self.count: Int64Array = np.zeros(capacity, dtype=np.int64)
@@ -127,7 +129,8 @@ class DeviceColumns:
         self._free[:count, row] = WHOLE
         self._free[count:, row] = NO_DEVICE
         self._holders[:, row] = 0
-        self._free_changed(row, [WHOLE] * count)
+        self._lists[row] = free = [WHOLE] * count
+        self._free_changed(row, free)
 
     def _free_changed(self, row: int, free: list[int]) -> None:
         room = self._room
@@ -139,7 +142,7 @@ class DeviceColumns:
         """A pod on ``row`` takes (sign +1) or gives back (-1) its share of each of ``devices``."""
         if request is None or not devices:
             return
-        free = self.free_on(row)
+        free = self._list(row)
         taken = 0
         for device in devices:
             if device < len(free):
@@ -152,7 +155,12 @@ class DeviceColumns:
 
     def free_on(self, row: int) -> list[int]:
         """Free milli of each device of one row."""
-        free: list[int] = self._free[: self.count.item(row), row].tolist()
+        return self._list(row).copy()
+
+    def _list(self, row: int) -> list[int]:
+        free = self._lists.get(row)
+        if free is None:
+            free = self._lists[row] = self._free[: self.count.item(row), row].tolist()
         return free
 
     def held(self, rows: IntArray) -> tuple[Int64Array, Int32Array, Int64Array]:
@@ -163,6 +171,7 @@ class DeviceColumns:
         """Make what is held on ``rows`` what it was."""
         self._free[:, rows], self._holders[:, rows], self._room[:, rows] = held
         for row in rows.tolist():
+            self._lists.pop(row, None)
             self._states.pop(row, None)
 
     def states(self, rows: Sequence[int]) -> list[DeviceState]:
@@ -174,16 +183,15 @@ class DeviceColumns:
 
     def state(self, row: int) -> DeviceState:
         """The devices of one row."""
-        return self._states.get(row) or self._find_state(row)
-
-    def _find_state(self, row: int) -> DeviceState:
-        model = self.models.values[self.model_ids.item(row)]
-        found = self._states[row] = device_state(model, self.free_on(row))
+        found = self._states.get(row)
+        if found is None:
+            model = self.models.values[self.model_ids.item(row)]
+            found = self._states[row] = device_state(model, self._list(row))
         return found
 
     def fullest_with_room(self, row: int, request: GpuRequest) -> tuple[int, ...]:
         """``request.count`` devices of ``row`` with ``request.milli`` free each, least free first; () if too few."""
-        fitting = [(free, device) for device, free in enumerate(self.free_on(row)) if free >= request.milli]
+        fitting = [(free, device) for device, free in enumerate(self._list(row)) if free >= request.milli]
         if len(fitting) < request.count:
             return ()
         return tuple(device for _, device in sorted(fitting)[: request.count])
@@ -203,6 +211,7 @@ class DeviceColumns:
         self._free[:, count - 1] = NO_DEVICE
         self._holders[:, row : count - 1] = self._holders[:, row + 1 : count]
         self._holders[:, count - 1] = 0
+        self._lists.clear()
         self._states.clear()
         self._room[:, row : count - 1] = self._room[:, row + 1 : count]
         self._room[:, count - 1] = 0

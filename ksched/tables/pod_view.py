@@ -73,7 +73,7 @@ class PodView:
     ``workload`` (pairing id), ``index`` (completion index) and the whole ``pod``.
     """
 
-    __slots__ = ("_label_key", "gpu", "info", "key", "name", "namespace", "pod", "uid")
+    __slots__ = ("_label_key", "gpu", "info", "key", "name", "namespace", "pod", "uid", "workload")
 
     def __init__(self, pod: Pod) -> None:
         self.pod = pod
@@ -89,12 +89,9 @@ class PodView:
         self.key = key = f"{self.namespace}/{name}"
         self.uid: str = meta.uid or key
         """The key itself where no api-server gave one."""
-        self._label_key: tuple[tuple[str, str], ...] | None = None
-
-    @property
-    def workload(self) -> str:
+        self.workload: str = meta.annotations.get(WORKLOAD_ANNOTATION) or key
         """The pairing id: the trace workload, or the pod's own key where it belongs to none."""
-        return self.pod.metadata.annotations.get(WORKLOAD_ANNOTATION) or self.key
+        self._label_key: tuple[tuple[str, str], ...] | None = None
 
     @property
     def index(self) -> int:

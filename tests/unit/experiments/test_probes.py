@@ -21,10 +21,17 @@ EXPECTED = [
 GPU_NODE = {"gpu_count": 2, "gpu_model": "T4"}
 
 
+def measured_afresh(table: NodeTable) -> list[float]:
+    probe = FragmentationProbe(table, EXPECTED)
+    probe.note()
+    (values,) = probe.values().tolist()
+    return values
+
+
 def test_used_and_idle_add_up_to_all_devices() -> None:
     table = make_table([make_node("a", gpus=2), make_node("b", gpus=4), make_node("c")])
     table.add_pod(PodView(make_pod(gpu_milli=300)), "a")
-    values = dict(zip(FragmentationProbe.columns, FragmentationProbe(table, EXPECTED).measure(), strict=True))
+    values = dict(zip(FragmentationProbe.columns, measured_afresh(table), strict=True))
     assert values["used"] == 300
     assert sum(values[bucket] for bucket in BUCKETS) == pytest.approx(5700)
 
@@ -35,6 +42,7 @@ def test_measuring_step_by_step_equals_measuring_afresh(seed: int) -> None:
     table = make_table([make_node(f"n{i}", cpu=8, gpus=i % 4) for i in range(8)])
     probe = FragmentationProbe(table, EXPECTED)
     placed: list[str] = []
+    afresh = []
     for step in range(50):
         if placed and rng.random() < 0.3:
             table.remove_pod(placed.pop())
@@ -44,13 +52,14 @@ def test_measuring_step_by_step_equals_measuring_afresh(seed: int) -> None:
             placed.append(pod.uid)
         if step == 25:
             table.add_node(make_node("late", gpus=2))
-        assert probe.measure() == FragmentationProbe(table, EXPECTED).measure()
+        probe.note()
+        afresh.append(measured_afresh(table))
+    assert probe.values().tolist() == afresh
 
 
 def test_a_cluster_without_nodes_measures_zero_and_an_empty_log_is_a_table() -> None:
-    probe = FragmentationProbe(NodeTable(), EXPECTED)
-    assert probe.measure() == [0.0] * 8
-    empty = ProbeLog(probe).to_arrow()
+    assert measured_afresh(NodeTable()) == [0.0] * 8
+    empty = ProbeLog(FragmentationProbe(NodeTable(), EXPECTED)).to_arrow(np.zeros(1, dtype=np.int64))
     assert empty.num_rows == 0
     assert empty.column_names == ["seq", "arrived_pods", "arrived_gpu_milli", "used", *BUCKETS]
 

@@ -39,8 +39,7 @@ def test_placed_and_waiting_pods_of_several_profiles() -> None:
     everywhere.rejections = (Rejection("B", "second", 9, False), Rejection("A", "first", 9, False))
     decisions.insert(50, everywhere)
     log = RejectionLog()
-    for decision in decisions:
-        log.append(decision)
+    log.extend(decisions)
     assert log.to_arrow().to_pylist() == [
         [{"plugin": r.plugin, "reason": r.reason, "nodes": r.nodes} for r in decision.rejections]
         for decision in decisions
@@ -50,6 +49,5 @@ def test_placed_and_waiting_pods_of_several_profiles() -> None:
 def test_no_decision_and_decisions_without_rejections() -> None:
     log = RejectionLog()
     assert log.to_arrow().to_pylist() == []
-    log.append(decided("n0", Tally(Verdicts(), {0: 9})))
-    log.append(decided(None, None))
+    log.extend([decided("n0", Tally(Verdicts(), {0: 9})), decided(None, None)])
     assert log.to_arrow().to_pylist() == [[], []]
