@@ -51,7 +51,7 @@ class Evaluated:
     """The outcome of filtering and scoring over ``rows`` of the table (None: all).
 
     ``first`` int32: verdict of the first filter that rejects a row, 0 for feasible ones. All arrays are aligned with
-    ``rows`` and must not be written to, but for ``totals`` where ``ranked`` says of what.
+    ``rows``, but ``totals`` with ``ranked`` where there is such; none must be written to.
     """
 
     rows: IntArray | None
@@ -64,7 +64,7 @@ class Evaluated:
     rejected: dict[int, int]
     """Number of rows per verdict."""
     ranked: IntArray | None = None
-    """The rows of the table that ``totals`` is of, ascending, where it leaves out infeasible ones."""
+    """The feasible rows of the table, ascending, where ``totals`` is of them alone."""
 
 
 class Ask(NamedTuple):
