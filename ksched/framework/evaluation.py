@@ -43,8 +43,7 @@ def counts_of(verdicts: Int32Array) -> dict[int, int]:
     """How many rows have each verdict."""
     if not np.count_nonzero(verdicts):
         return {PASSES: len(verdicts)}
-    counts = np.bincount(verdicts)
-    return {int(i): int(counts[i]) for i in counts.nonzero()[0]}
+    return {verdict: count for verdict, count in enumerate(np.bincount(verdicts).tolist()) if count}
 
 
 @dataclass(slots=True)
@@ -52,7 +51,7 @@ class Evaluated:
     """The outcome of filtering and scoring over ``rows`` of the table (None: all).
 
     ``first`` int32: verdict of the first filter that rejects a row, 0 for feasible ones. All arrays are aligned with
-    ``rows`` and must not be written to, but for ``totals`` where ``ranked`` says of what.
+    ``rows``, but ``totals`` with ``ranked`` where there is such; none must be written to.
     """
 
     rows: IntArray | None
@@ -65,7 +64,7 @@ class Evaluated:
     rejected: dict[int, int]
     """Number of rows per verdict."""
     ranked: IntArray | None = None
-    """The rows of the table that ``totals`` is of, ascending, where it leaves out infeasible ones."""
+    """The feasible rows of the table, ascending, where ``totals`` is of them alone."""
 
 
 class Ask(NamedTuple):
@@ -169,17 +168,14 @@ class SignatureEntry:
         first, before = self._first_verdicts(rows, len(rows)), self.first[rows]
         passes = first == PASSES
         self._passing = rows[passes]
-        differs = (first != before).nonzero()[0]
-        if not len(differs):
+        if not np.count_nonzero(first != before):
             return
         self.first[rows] = first
         self.feasible[rows] = passes
         self._rows = None
-        rejected = self.rejected
-        for old, new in zip(before[differs].tolist(), first[differs].tolist(), strict=True):
-            rejected[old] -= 1
-            rejected[new] += 1
-        self.count = rejected[PASSES]
+        self.rejected.subtract(counts_of(before))
+        self.rejected.update(counts_of(first))
+        self.count = self.rejected[PASSES]
 
     def _first_verdicts(self, rows: IntArray | slice, size: int) -> Int32Array:
         rejecting = [column.codes[rows] for column in self.filters if column.rejects]

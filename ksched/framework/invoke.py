@@ -18,6 +18,7 @@ from ksched.tables import PodView
 from ksched.tables.arrays import BoolArray
 
 Raw = npt.NDArray[Any]
+_INT64 = np.dtype(np.int64)
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -101,9 +102,9 @@ def raw_scores(plugin: Any, scores: Any, n: int, method: str = "score") -> Raw:
             f"plugin {plugin.name}: {method} returned {got}, expected int64[{n}] or float64[{n}]",
             hint="return one number per row of the nodes given",
         )
-    if scores.dtype.kind == "f":
-        return scores.astype(np.float64, copy=False)
-    return scores.astype(np.int64, copy=False)
+    if scores.dtype == _INT64:  # nearly always
+        return scores
+    return scores.astype(np.float64 if scores.dtype.kind == "f" else np.int64, copy=False)
 
 
 def out_of_bounds(normalized: Raw) -> BoolArray | None:

@@ -72,8 +72,7 @@ class FGD:
 
     def _situations(self, pod: PodView, nodes: NodeView) -> list[Situation]:
         level, free = self._fragmentation.levels, nodes.free(CPU)
-        before, after = level(free).tolist(), level(free - pod.request(CPU)).tolist()
-        return list(zip(nodes.devices.states, before, after, strict=True))
+        return list(zip(nodes.devices.states, level(free), level(free - pod.request(CPU)), strict=True))
 
     def _points(self, situation: Situation, gpu: GpuRequest | None) -> int:
         """The score of a node; 0 where the devices have no room."""

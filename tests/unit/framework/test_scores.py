@@ -86,6 +86,30 @@ def test_declared_normalisers_never_leave_the_range(raw: list[float], reverse: b
         assert ((got >= 0) & (got <= 100)).all(), (raw, got)
 
 
+STRETCHED = [
+    ("equal scores", (7, 7), True),
+    ("integers", (-(2**40), 0, 2**40), True),
+    ("floats", (-1.5, 1e9), True),
+    ("a range that overflows when multiplied", (0, 2**62), False),
+    ("a range that does not fit an integer", (-(2**63), 2**63 - 1), False),
+    ("a range that does not fit a float", (-1.7e308, 1.7e308), False),
+    ("infinity", (0.0, float("inf")), False),
+    ("nothing but infinity", (float("inf"), float("inf")), False),
+    ("what is no number", (0.0, float("nan"), 1.0), False),
+]
+
+
+@pytest.mark.parametrize(("what", "raw", "sure"), STRETCHED, ids=[r[0] for r in STRETCHED])
+@np.errstate(all="ignore")
+def test_a_stretch_says_when_nobody_need_look_at_what_comes_out(what: str, raw: tuple, sure: bool) -> None:
+    scores = np.array(raw)
+    inputs = STRETCH.inputs(scores)
+    assert STRETCH.within_bounds(inputs) is sure
+    if sure:
+        got = STRETCH.apply(scores, inputs)
+        assert ((got >= 0) & (got <= 100)).all()
+
+
 @given(st.lists(st.integers(0, 2**40), min_size=1, max_size=6), st.booleans())
 @settings(max_examples=100, deadline=None, derandomize=True)
 def test_the_default_normaliser_is_upstreams_integer_arithmetic(raw: list[int], reverse: bool) -> None:

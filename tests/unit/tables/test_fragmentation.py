@@ -132,7 +132,9 @@ def test_fragments_are_to_the_last_bit_what_adding_term_by_term_gives(seed: int)
 def test_levels_are_counted_alike_one_by_one_and_together() -> None:
     found = Fragmentation(typical_pods([expected(1, cpu) for cpu in ("1", "2", "8")]))
     amounts = [-5, 0, 999, 1000, 1500, 2000, 7999, 8000, 9000]
-    assert found.levels(np.array(amounts)).tolist() == [found.level(cpu) for cpu in amounts] == [0, 0, 0, 1, 1, 2, 2, 3, 3]  # noqa: E501  # fmt: skip
+    assert [found.level(cpu) for cpu in amounts] == [0, 0, 0, 1, 1, 2, 2, 3, 3]
+    for some in (amounts, amounts[:3], amounts[5:6], []):
+        assert found.levels(np.array(some, dtype=np.int64)) == [found.level(cpu) for cpu in some]
 
 
 def test_runs_of_one_workload_share_what_was_computed() -> None:

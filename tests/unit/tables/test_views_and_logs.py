@@ -100,6 +100,21 @@ def test_a_log_gives_each_row_once_in_the_order_of_first_touch() -> None:
     assert log.since(5).dtype == np.intp
 
 
+@pytest.mark.parametrize("distinct", [0, 1, 5, 24, 25, 60, 100])
+@pytest.mark.parametrize("times", [1, 2, 9])
+def test_a_log_tells_few_rows_as_a_list_and_many_as_an_array(distinct: int, times: int) -> None:
+    log = ChangeLog()
+    log.touch(999)
+    position = log.position
+    for _ in range(times):
+        for row in range(distinct):
+            log.touch(3 * row)
+    told = log.touched(position)
+    assert isinstance(told, list) == (distinct <= 24)
+    assert sorted(np.asarray(told).tolist()) == [3 * row for row in range(distinct)]
+    assert sorted(log.since(position).tolist()) == sorted(np.asarray(told).tolist())
+
+
 def test_a_reader_from_before_everything_changed_is_told_to_look_at_all() -> None:
     log = ChangeLog()
     log.touch(1)
@@ -173,6 +188,46 @@ def test_a_view_of_some_rows_shows_these_in_its_order() -> None:
     assert some.per_image_set(lambda images: min(images), object).tolist() == ["i4", "i1"]
     assert [node.name for node in some.objects] == ["n4", "n1"]
     assert some.total_nodes == 5
+
+
+@pytest.mark.parametrize("rows", [[], [3], [4, 1], None])
+def test_a_view_is_the_same_whether_its_rows_come_as_a_list_or_as_an_array(rows: list[int] | None) -> None:
+    table = table_of(*(make_node(f"n{i}", cpu=i, gpus=i) for i in range(5)))
+    table.add_pod(pod("p"), "n4")
+    listed = NodeView(table, rows)
+    other = NodeView(table, np.arange(5) if rows is None else np.array(rows, dtype=np.intp))
+    assert listed.rows.tolist() == other.rows.tolist() == list(listed.numbers) == list(other.numbers)
+    assert listed.rows.dtype == np.intp
+    assert len(listed) == listed.n == len(listed.rows)
+    assert listed.everything == (rows is None)
+    assert not other.everything
+    assert listed.names.tolist() == other.names.tolist() == table.names()[listed.select].tolist()
+    assert listed.free_of(("pods", "cpu")).tolist() == other.free_of(("pods", "cpu")).tolist()
+    assert listed.devices.free.tolist() == other.devices.free.tolist()
+    assert listed.devices.states == other.devices.states
+    assert [node.name for node in listed.objects] == [node.name for node in other.objects]
+
+
+def test_amounts_of_several_resources_follow_the_table_as_it_changes_and_grows() -> None:
+    wanted = [("pods", "cpu"), ("cpu", "memory"), ("cpu", "example.com/x"), ("example.com/y", "cpu")]
+    table = table_of("a", "b")
+
+    def check() -> None:
+        for nodes in (NodeView(table), NodeView(table, [1]), NodeView(table, [1, 0])):
+            for resources in wanted:
+                each = [nodes.free(resource).tolist() for resource in resources]
+                assert nodes.free_of(resources).tolist() == each, resources
+
+    check()
+    table.add_pod(pod("p"), "a")
+    check()
+    table.update_node(make_node("b", cpu=7, resources={"example.com/x": 3, "example.com/y": 1}))
+    check()
+    for number in range(40):
+        table.add_node(make_node(f"n{number}", cpu=number))
+        check()
+    table.remove_node("a")
+    check()
 
 
 def test_functions_of_a_label_are_called_once_per_distinct_value() -> None:
