@@ -120,7 +120,7 @@ class KubeModel(BaseModel):
         self.__dict__.update(changes)
         fields_set = self.__pydantic_fields_set__
         if not fields_set.issuperset(changes):
-            _set_fields_set(self, fields_set | changes.keys())
+            _set_fields_set(self, _shared(fields_set.union(changes)))
         return self
 
     def to_dict(self) -> dict[str, Any]:
