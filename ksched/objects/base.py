@@ -120,7 +120,7 @@ class KubeModel(BaseModel):
         self.__dict__.update(changes)
         fields_set = self.__pydantic_fields_set__
         if not fields_set.issuperset(changes):
-            _set_fields_set(self, fields_set | changes.keys())
+            _set_fields_set(self, _shared(fields_set.union(changes)))
         return self
 
     def to_dict(self) -> dict[str, Any]:
@@ -145,7 +145,15 @@ class KubeModel(BaseModel):
 
 _M = TypeVar("_M", bound=KubeModel)
 _REPLACE: dict[tuple[type[KubeModel], tuple[str, ...]], Callable[[Any, dict[str, Any]], Any]] = {}
-_MAX_SETS = 1 << 12
+_MAX_SETS = 1 << 10
+_SHARED: dict[frozenset[str], set[str]] = {}
+
+
+def _shared(fields_set: set[str]) -> set[str]:
+    """The one set of these names that all copies have: nobody changes such a set, because models are frozen."""
+    if len(_SHARED) >= _MAX_SETS:
+        _SHARED.clear()
+    return _SHARED.setdefault(frozenset(fields_set), fields_set)
 
 
 def replacing(cls: type[_M], *names: str) -> Callable[[_M, dict[str, Any]], _M]:
@@ -156,8 +164,7 @@ def replacing(cls: type[_M], *names: str) -> Callable[[_M, dict[str, Any]], _M]:
     unknown = set(names) - cls.model_fields.keys()
     if unknown:
         raise TypeError(f"{cls.__name__} has no field {', '.join(sorted(unknown))}")
-    # What was set of an object, and so is of its copies: one set for all of them, by the id of the other, which stays
-    # alive here. Nobody changes such a set, because models are frozen.
+    # What is set of an object's copies, by the id of what is set of the object, which stays alive here.
     sets: dict[int, tuple[set[str], set[str]]] = {}
 
     def replace(obj: _M, changes: dict[str, Any]) -> _M:
@@ -166,8 +173,7 @@ def replacing(cls: type[_M], *names: str) -> Callable[[_M, dict[str, Any]], _M]:
         if known is None:
             if len(sets) >= _MAX_SETS:
                 sets.clear()
-            grown = fields_set if fields_set.issuperset(names) else fields_set.union(names)
-            known = sets[id(fields_set)] = (fields_set, grown)
+            known = sets[id(fields_set)] = (fields_set, _shared(fields_set.union(names)))
         copy: Any = _Draft()
         copy.__dict__ = obj.__dict__ | changes
         copy.__pydantic_fields_set__ = known[1]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from ksched.errors import InputError
@@ -147,4 +148,9 @@ def parse_indices(text: str, *, where: str | None = None) -> tuple[int, ...]:
 
 def format_indices(indices: Iterable[int]) -> str:
     """The annotation text for these devices: ``(3, 0)`` is ``"0-3"``."""
+    return _in_order(tuple(indices))
+
+
+@lru_cache(maxsize=1024)  # of a few devices there are few choices
+def _in_order(indices: tuple[int, ...]) -> str:
     return "-".join(map(str, sorted(indices)))

@@ -80,7 +80,9 @@ class KubeObject(KubeModel):
     @property
     def key(self) -> str:
         """``namespace/name``, or the name alone for cluster-scoped kinds."""
-        return f"{self.metadata.namespace or 'default'}/{self.name}" if self.NAMESPACED else self.name
+        meta = self.metadata
+        name = meta.name or ""
+        return f"{meta.namespace or 'default'}/{name}" if self.NAMESPACED else name
 
     def to_dict(self) -> dict[str, Any]:
         """As :meth:`KubeModel.to_dict`, and always with apiVersion and kind first."""

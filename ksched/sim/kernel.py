@@ -119,7 +119,8 @@ class Kernel:
                 self._cancelled -= 1
                 continue
             self.now = time
-            self._background -= timer.background
+            if timer.background:
+                self._background -= 1
             call, timer.fn = timer.fn, None  # from here on a cancel() means nothing
             left -= 1
             call(*timer.args)

@@ -28,8 +28,7 @@ SYSTEM_PRIORITY_CLASSES = {"system-cluster-critical": 2_000_000_000, "system-nod
 # found by its identity, and would be computed and kept for every cluster anew.
 _COMPLETED: IdentityCache[PodSpec, dict[Any, PodSpec]] = IdentityCache()
 
-
-_admitted = replacing(Pod, "metadata", "spec", "status")
+_as_admitted = replacing(Pod, "metadata", "spec", "status")
 
 
 class _Admitted(NamedTuple):
@@ -56,7 +55,7 @@ class Admission:
         if isinstance(obj, Pod):
             known = self._specs.entries.get(id(obj.spec))
             spec, status = self._admit_spec(obj.replaced(metadata=metadata)) if known is None else known[1]
-            return _admitted(obj, {"metadata": metadata, "spec": spec, "status": status})
+            return _as_admitted(obj, {"metadata": metadata, "spec": spec, "status": status})
         defaulted = default(obj.replaced(metadata=metadata))
         check(defaulted)
         return defaulted

@@ -29,7 +29,6 @@ _FRESH = 75 * SECOND
 _MIN_WINDOW = 100
 _MAX_WINDOW = 100 * 1024
 
-
 _revised = replacing(ObjectMeta, "resource_version")
 _with_metadata = replacing(KubeObject, "metadata")
 
@@ -250,10 +249,9 @@ class Cacher:
         What has to go goes whenever this is done, so it is done for many changes at once, and before anybody asks.
         """
         window = self._window
-        excess = len(window) - _MIN_WINDOW
-        while excess > 0 and (window[0].time < window[-1].time - _FRESH or len(window) > _MAX_WINDOW):
+        stale = window[-1].time - _FRESH if window else 0
+        while len(window) > _MIN_WINDOW and (window[0].time < stale or len(window) > _MAX_WINDOW):
             self._forgotten = window.popleft().revision
-            excess -= 1
         self._look_back_at = len(window) + _MIN_WINDOW
 
     def _fail(self, error: ApiError) -> None:

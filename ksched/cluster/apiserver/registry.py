@@ -95,11 +95,13 @@ class Resource:
         """``path`` as etcd has it."""
         return self.path.encode()
 
-    def key(self, namespace: str | None, name: str) -> bytes:
-        """The etcd key of one object."""
+    @cached_property
+    def key(self) -> Callable[[str | None, str], bytes]:
+        """The etcd key of one object, by namespace and name."""
+        path = self.path
         if self.namespaced:
-            return f"{self.path}{namespace}/{name}".encode()
-        return f"{self.path}{name}".encode()
+            return lambda namespace, name: f"{path}{namespace}/{name}".encode()
+        return lambda namespace, name: f"{path}{name}".encode()
 
 
 _ROWS = (

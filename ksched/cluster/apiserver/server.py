@@ -146,7 +146,7 @@ class ApiServer:
     def create(self, obj: KubeObject, then: Then) -> None:
         """Store a new object; 409 AlreadyExists when its name is taken, 422 when it is not valid."""
         try:
-            resource = RESOURCES[type(obj).KIND]
+            resource = RESOURCES[obj.KIND]
             new = self._prepared(resource, obj)
         except ApiError as error:
             then(None, error)

@@ -24,7 +24,7 @@ class Sizes:
 
     def __init__(self) -> None:
         self.specs: IdentityCache[Any, int] = IdentityCache(_SPECS_KEPT)
-        """Of specs. Who makes one that is another and some bytes more may say so here: then it need not be encoded."""
+        """Who makes a spec that is another and some bytes more may note its size here, so that it is not encoded."""
 
     def of(self, obj: Any) -> int:
         """Estimated length in bytes of the object's JSON."""

@@ -42,23 +42,20 @@ class BoundSpecs:
 
     def __init__(self, sizes: Sizes) -> None:
         self._sizes = sizes
-        # Per spec its size, what copies are made of, and those there are by node.
-        self._by_node: IdentityCache[PodSpec, tuple[int, PodSpec, dict[str, PodSpec]]] = IdentityCache()
+        # Per spec its size, and the copies there are by node.
+        self._by_node: IdentityCache[PodSpec, tuple[int, dict[str, PodSpec]]] = IdentityCache()
 
     def get(self, spec: PodSpec, node: str) -> PodSpec:
         """``spec`` on ``node``."""
         known = self._by_node.entries.get(id(spec))
-        size, pattern, by_node = self._know(spec) if known is None else known[1]
+        size, by_node = self._by_node.put(spec, (self._sizes.of_spec(spec), {})) if known is None else known[1]
         bound = by_node.get(node)
         if bound is None:
             if len(by_node) >= _MAX_NODES_PER_SPEC:
                 by_node.clear()
-            bound = by_node[node] = _on_node(pattern, {"node_name": node})
+            bound = by_node[node] = _on_node(spec, {"node_name": node})
             self._sizes.specs.put(bound, size + len(node) + _NODE_NAME_KEY)
         return bound
-
-    def _know(self, spec: PodSpec) -> tuple[int, PodSpec, dict[str, PodSpec]]:
-        return self._by_node.put(spec, (self._sizes.of_spec(spec), spec.replaced(node_name=""), {}))
 
 
 def binding(name: str, wanted: Assignment, clock: Clock, specs: BoundSpecs) -> Callable[[Pod], Pod]:

@@ -109,6 +109,7 @@ class Etcd:
 
         A ``serializable`` read is served by the member alone and may be old; all else is linearizable.
         """
+        # As encoded_size() says, too, without a call for what nearly all requests are.
         size = len(op.key) + op.size if type(op) is PutIf and op.size >= 0 else encoded_size(op)
         if size > self._max_request_bytes:
             self._requests.send(then, None, errors.request_too_large())

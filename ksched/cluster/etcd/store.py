@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import builtins
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ksched.cluster.etcd import errors
@@ -85,8 +85,8 @@ class Store:
         self._sorted: list[bytes] = []
         self._unsorted: list[bytes] = []
         self._gone: set[bytes] = set()  # keys that stand in the two lists above and have no history any more
-        # Changes by revision, from _log_first on: one KeyValue, or a list of them for a txn that made several.
-        self._log: list[KeyValue | list[KeyValue]] = []
+        # The changes of each revision from _log_first on.
+        self._log: list[tuple[KeyValue, ...]] = []
         self._log_first = 2
         self._watches = WatchIndex()
         self._next_watch_id = 0
@@ -152,10 +152,10 @@ class Store:
         current = history[-1] if history is not None and history[-1].version else None
         if (current.mod_revision if current is not None else 0) != expected:
             return IfResponse(self.revision, False, current)
-        kv = self._put(key, value, 0, size, current, history)
-        self.revision = revision = kv.mod_revision
-        self._log.append(kv)
-        self._watches.tell(key, revision, kv, self._before)
+        kvs = (self._put(key, value, 0, size, current, history),)
+        self.revision = revision = self.revision + 1
+        self._log.append(kvs)
+        self._watches.tell(key, revision, kvs, self._before)
         return if_response((revision, True, None))
 
     def delete_if(self, op: DeleteIf) -> IfResponse:
@@ -178,7 +178,7 @@ class Store:
         # Only keys changed since the last compaction can have anything to forget. The log keeps the compacted
         # revision's own entry: a watch may still start there.
         dropped = self._log[: max(target - self._log_first + 1, 0)]
-        for key in dict.fromkeys([kv.key for entry in dropped for kv in _changes_of(entry)]):
+        for key in dict.fromkeys([kv.key for kvs in dropped for kv in kvs]):
             self._compact_key(key, target)
         if len(self._gone) * 2 >= len(self._sorted) + len(self._unsorted):
             self._forget_gone_keys()
@@ -231,8 +231,7 @@ class Store:
             sink(WatchBatch(0, (), canceled=True, compact_revision=self.compact_revision))
             return watch
         for revision in builtins.range(max(start, self._log_first), self.revision + 1):
-            entry = self._log[revision - self._log_first]
-            kvs = tuple([kv for kv in _changes_of(entry) if watch.covers(kv.key)])
+            kvs = tuple([kv for kv in self._log[revision - self._log_first] if watch.covers(kv.key)])
             if kvs:
                 watch.deliver(revision, kvs, self._before)
         self._watches.add(watch)
@@ -307,17 +306,14 @@ class Store:
 
     def _commit(self) -> None:
         """Make the changes under way a revision, and tell the watches."""
-        changes = self._changes
-        if not changes:
+        if not self._changes:
             return
-        self._changes = []
+        changes, self._changes = tuple(self._changes), []
         self.revision += 1
-        if len(changes) == 1:
-            kv = changes[0]
-            self._log.append(kv)
-            self._watches.tell(kv.key, self.revision, kv, self._before)
-            return
         self._log.append(changes)
+        if len(changes) == 1:
+            self._watches.tell(changes[0].key, self.revision, changes, self._before)
+            return
         interested: dict[int, tuple[Watch, list[KeyValue]]] = {}
         for kv in changes:
             for watch in self._watches.of(kv.key):
@@ -506,10 +502,6 @@ VERBS: dict[type, Callable[[Store, Any], Response]] = {
     LeaseRevoke: Store.lease_revoke,
 }
 """What :meth:`Store.apply` does with a request, by its type: for those who would rather not have a call in between."""
-
-
-def _changes_of(entry: KeyValue | list[KeyValue]) -> Sequence[KeyValue]:
-    return entry if isinstance(entry, list) else (entry,)
 
 
 def _operations_of(plan: tuple[bool, list[Any]]) -> Iterator[Operation]:

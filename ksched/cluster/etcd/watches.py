@@ -91,17 +91,19 @@ class WatchIndex:
             self._rebuild()
         return self._pieces[bisect_right(self._bounds, key)]
 
-    def tell(self, key: bytes, revision: int, kv: KeyValue, before: Callable[[KeyValue], KeyValue | None]) -> None:
+    def tell(
+        self, key: bytes, revision: int, kvs: tuple[KeyValue], before: Callable[[KeyValue], KeyValue | None]
+    ) -> None:
         """Tell the watches that cover ``key`` of a change to it that is all its revision did."""
         if self._stale:
             self._rebuild()
-        batch = watch_batch((revision, (kv,), (), False, 0))
+        batch = watch_batch((revision, kvs, (), False, 0))
         for watch in self._pieces[bisect_right(self._bounds, key)]:
             if watch.is_plain and revision >= watch.from_revision:
                 watch.from_revision = revision + 1
                 watch.sink(batch)
             else:
-                watch.deliver(revision, batch.kvs, before)
+                watch.deliver(revision, kvs, before)
 
     def _rebuild(self) -> None:
         # Registrations are rare (one per resource kind of an api-server), so starting over is fine.

@@ -7,9 +7,20 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from ksched.objects import KINDS, IdentityCache, KubeModel, ObjectMeta, Pod, PodSpec, Quantity, digest, intern_spec
+from ksched.objects import (
+    KINDS,
+    IdentityCache,
+    KubeModel,
+    KubeObject,
+    ObjectMeta,
+    Pod,
+    PodSpec,
+    Quantity,
+    digest,
+    intern_spec,
+)
 from ksched.objects import __all__ as exported
-from ksched.objects.base import forget_results, json_names
+from ksched.objects.base import forget_results, json_names, replacing
 
 
 def test_models_cannot_be_changed():
@@ -34,6 +45,28 @@ def test_what_is_replaced_counts_as_set():
 def test_replacing_an_unknown_field_is_an_error():
     with pytest.raises(TypeError, match="no field nodename"):
         PodSpec().replaced(nodename="n")
+
+
+def test_replacing_declared_once_does_as_replaced():
+    rename = replacing(ObjectMeta, "name", "uid")
+    for meta in (ObjectMeta(), ObjectMeta(name="a"), ObjectMeta.model_validate({"name": "a", "color": "red"})):
+        copy = rename(meta, {"name": "b", "uid": "u"})
+        assert copy == meta.replaced(name="b", uid="u")
+        assert copy.to_dict() == meta.to_dict() | {"name": "b", "uid": "u"}
+        assert rename(copy, {"name": "c", "uid": "v"}).to_dict() == meta.to_dict() | {"name": "c", "uid": "v"}
+    with pytest.raises(ValidationError):
+        copy.name = "d"
+
+
+def test_replacing_declared_for_a_base_keeps_the_class():
+    pod = replacing(KubeObject, "metadata")(Pod(), {"metadata": ObjectMeta(name="a")})
+    assert type(pod) is Pod
+    assert pod.name == "a"
+
+
+def test_replacing_declared_for_an_unknown_field_is_an_error():
+    with pytest.raises(TypeError, match="PodSpec has no field nodename"):
+        replacing(PodSpec, "nodename")
 
 
 def test_a_copy_equals_its_original_and_keeps_unknown_fields():
