@@ -101,29 +101,17 @@ def _up_to(numbers: Ints, ends: Sequence[int]) -> Ints:
 PROBES: dict[str, Callable[[NodeTable, Sequence[ExpectedPod]], Probe]] = {"fragmentation": FragmentationProbe}
 
 
-class ProbeLog:
-    """The result table of one probe: its columns beside what had arrived by then."""
+def probe_table(probe: Probe, arrived_pods: array[int], gpu_demand: Ints) -> pa.Table:
+    """The result table of one probe: columns ``seq``, ``arrived_pods``, ``arrived_gpu_milli`` (demand so far), then the
+    probe's own as float64.
 
-    def __init__(self, probe: Probe) -> None:
-        self._probe = probe
-        self._arrived_pods = array("q")
-
-    def append(self, arrived_pods: int) -> None:
-        """Measure now."""
-        self._arrived_pods.append(arrived_pods)
-        self._probe.note()
-
-    def to_arrow(self, gpu_demand: Ints) -> pa.Table:
-        """Columns ``seq``, ``arrived_pods``, ``arrived_gpu_milli`` (demand so far), then the probe's as float64.
-
-        ``gpu_demand``: milli-GPU that the first k pods request together, int64[pods + 1] by k.
-        """
-        columns: Mapping[str, pa.Array] = {
-            "seq": pa.array(range(len(self._arrived_pods)), pa.int64()),
-            "arrived_pods": integers(self._arrived_pods),
-            "arrived_gpu_milli": pa.array(gpu_demand[self._arrived_pods]),
-            **{
-                name: pa.array(column) for name, column in zip(self._probe.columns, self._probe.values().T, strict=True)
-            },
-        }
-        return pa.table(columns)
+    ``arrived_pods`` at each moment it noted; ``gpu_demand``: milli-GPU that the first k pods request together,
+    int64[pods + 1] by k.
+    """
+    columns: Mapping[str, pa.Array] = {
+        "seq": pa.array(np.arange(len(arrived_pods))),
+        "arrived_pods": integers(arrived_pods),
+        "arrived_gpu_milli": pa.array(gpu_demand[arrived_pods]),
+        **{name: pa.array(column) for name, column in zip(probe.columns, probe.values().T, strict=True)},
+    }
+    return pa.table(columns)
