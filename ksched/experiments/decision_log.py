@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 
+import numpy as np
 import pyarrow as pa
 
 from ksched.experiments.columns import BLOCK, Labels, Offsets, integers
@@ -110,7 +111,7 @@ class DecisionLog:
         decisions = range(len(self._pods))
         return pa.table(
             {
-                "seq": pa.array(decisions, pa.int64()),
+                "seq": pa.array(np.arange(len(self._pods))),
                 "t_us": integers(self._t_us),
                 "pod": pa.array(self._pods, pa.string()),
                 "workload": pa.array(self._workloads, pa.string()),

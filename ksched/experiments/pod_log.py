@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ksched.experiments.columns import BLOCK, NEVER, Labels, integers, times
-from ksched.objects import CPU, MEMORY, Node, Pod, PodSpec, amount, node_devices
+from ksched.objects import CPU, MEMORY, Node, Pod, amount, node_devices
 from ksched.objects.resources import PODS
 from ksched.tables import NodeTable, PodView, SpecInfo, compile_spec
 from ksched.tables.pod_view import WORKLOAD_ANNOTATION, completion_index
@@ -43,7 +43,7 @@ class PodLog:
         self._workload: list[str] = []
         self._index = array("q")
         self._t_create = array("q")
-        self._specs: list[PodSpec] = []
+        self._infos: list[SpecInfo] = []
         self._t_scheduled = array("q")
         self._t_running = array("q")
         self._t_finished = array("q")
@@ -97,7 +97,7 @@ class PodLog:
         self._names.extend(map(_name, pods))
         self._workload.extend(map(_workload, pods))
         self._index.extend([completion_index(pod.metadata.annotations) for pod in pods])
-        self._specs.extend([pod.spec for pod in pods])
+        self._infos.extend([compile_spec(pod.spec) for pod in pods])
 
     def _make_room(self) -> None:
         self._room += _ROOM
@@ -176,7 +176,7 @@ class PodLog:
         finished, deleted = times(self._t_finished[:n]), times(self._t_deleted[:n])
         alive = pc.and_(pc.is_null(finished), pc.is_null(deleted))
         i32 = pa.int32()
-        specs = _Specs(self._compiled())
+        specs = _Specs(self._infos)
         return pa.table(
             {
                 "pod": pa.array(self._names, pa.string()),
@@ -206,11 +206,8 @@ class PodLog:
         self._write()
         demand = np.zeros((len(self) + 1, 3), dtype=np.int64)
         if len(self):
-            np.cumsum(_Specs(self._compiled()).read(_requested), axis=0, out=demand[1:])
+            np.cumsum(_Specs(self._infos).read(_requested), axis=0, out=demand[1:])
         return demand
-
-    def _compiled(self) -> list[SpecInfo]:
-        return [compile_spec(spec) for spec in self._specs]
 
 
 class _Specs:

@@ -23,6 +23,8 @@ from ksched.tables.fragmentation import BUCKETS, fragmentation, typical_pods
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
+_NO_NODE = 0
+
 
 class Probe(Protocol):
     """One measure of the cluster; ``columns`` names its numbers.
@@ -56,74 +58,56 @@ class FragmentationProbe:
         self._looks: dict[tuple[DeviceState, int], int] = {}
         self._of_nodes: list[int] = []
         """The number of the look each row has now."""
-        self._gone, self._come = array("q"), array("q")
-        """Looks that nodes lost and got, one after the other, and where each moment ends in them."""
-        self._ends_gone, self._ends_come = array("q"), array("q")
+        self._before, self._after = array("q"), array("q")
+        """The looks of one changed row after the other, _NO_NODE where there was none, or is none any more."""
+        self._ends = array("q")
+        """Where each moment ends in them."""
 
     def note(self) -> None:
         """See :class:`Probe`."""
         rows = self._changes.advance()
         if rows is None:
-            self._gone.extend(self._of_nodes)
-            self._of_nodes = [self._look(row) for row in range(self._table.n)]
-            self._come.extend(self._of_nodes)
-        else:
+            before = self._of_nodes
+            self._of_nodes = after = [self._look(row) for row in range(self._table.n)]
+            self._before.extend([*before, *[_NO_NODE] * len(after)])
+            self._after.extend([*[_NO_NODE] * len(before), *after])
+        elif len(rows):
             for row in rows.tolist():
-                self._gone.append(self._of_nodes[row])
+                self._before.append(self._of_nodes[row])
                 self._of_nodes[row] = look = self._look(row)
-                self._come.append(look)
-        self._ends_gone.append(len(self._gone))
-        self._ends_come.append(len(self._come))
+                self._after.append(look)
+        self._ends.append(len(self._after))
 
     def _look(self, row: int) -> int:
         table, cpu, looks = self._table, self._cpu, self._looks
         level = self._fragmentation.level(table.allocatable.item(cpu, row) - table.requested.item(cpu, row))
-        return looks.setdefault((table.devices.state(row), level), len(looks))
+        return looks.setdefault((table.devices.state(row), level), 1 + len(looks))
 
     def values(self) -> Floats:
         """See :class:`Probe`. Sums are of whole numbers, so no error builds up from step to step."""
         masses = [(state.used, *self._fragmentation.buckets(state, level)) for state, level in self._looks]
-        of_looks = np.array(masses, dtype=np.int64).reshape(-1, len(self.columns))
-        come = _up_to(of_looks[self._come], self._ends_come)
-        gone = _up_to(of_looks[self._gone], self._ends_gone)
-        values = (come - gone).astype(np.float64)
+        of_looks = np.array([(0,) * len(self.columns), *masses], dtype=np.int64)
+        sums = np.zeros((len(self._after) + 1, len(self.columns)), dtype=np.int64)
+        np.cumsum(of_looks[self._after] - of_looks[self._before], axis=0, out=sums[1:])
+        values = sums[self._ends].astype(np.float64)
         values[:, 1:] /= max(self._fragmentation.pods, 1)
         return values
-
-
-def _up_to(numbers: Ints, ends: Sequence[int]) -> Ints:
-    """The sums of the first ``ends`` rows of ``numbers``."""
-    sums = np.zeros((len(numbers) + 1, numbers.shape[1]), dtype=np.int64)
-    np.cumsum(numbers, axis=0, out=sums[1:])
-    return sums[ends]
 
 
 PROBES: dict[str, Callable[[NodeTable, Sequence[ExpectedPod]], Probe]] = {"fragmentation": FragmentationProbe}
 
 
-class ProbeLog:
-    """The result table of one probe: its columns beside what had arrived by then."""
+def probe_table(probe: Probe, arrived_pods: array[int], gpu_demand: Ints) -> pa.Table:
+    """The result table of one probe: columns ``seq``, ``arrived_pods``, ``arrived_gpu_milli`` (demand so far), then the
+    probe's own as float64.
 
-    def __init__(self, probe: Probe) -> None:
-        self._probe = probe
-        self._arrived_pods = array("q")
-
-    def append(self, arrived_pods: int) -> None:
-        """Measure now."""
-        self._arrived_pods.append(arrived_pods)
-        self._probe.note()
-
-    def to_arrow(self, gpu_demand: Ints) -> pa.Table:
-        """Columns ``seq``, ``arrived_pods``, ``arrived_gpu_milli`` (demand so far), then the probe's as float64.
-
-        ``gpu_demand``: milli-GPU that the first k pods request together, int64[pods + 1] by k.
-        """
-        columns: Mapping[str, pa.Array] = {
-            "seq": pa.array(range(len(self._arrived_pods)), pa.int64()),
-            "arrived_pods": integers(self._arrived_pods),
-            "arrived_gpu_milli": pa.array(gpu_demand[self._arrived_pods]),
-            **{
-                name: pa.array(column) for name, column in zip(self._probe.columns, self._probe.values().T, strict=True)
-            },
-        }
-        return pa.table(columns)
+    ``arrived_pods`` at each moment it noted; ``gpu_demand``: milli-GPU that the first k pods request together,
+    int64[pods + 1] by k.
+    """
+    columns: Mapping[str, pa.Array] = {
+        "seq": pa.array(np.arange(len(arrived_pods))),
+        "arrived_pods": integers(arrived_pods),
+        "arrived_gpu_milli": pa.array(gpu_demand[arrived_pods]),
+        **{name: pa.array(column) for name, column in zip(probe.columns, probe.values().T, strict=True)},
+    }
+    return pa.table(columns)

@@ -19,7 +19,7 @@ from ksched.cluster.apiserver.server import ApiServer
 from ksched.experiments.columns import integers
 from ksched.experiments.decision_log import DecisionLog, EventLog, main_reason
 from ksched.experiments.pod_log import Ints, NodeLog, PodLog
-from ksched.experiments.probes import Probe, ProbeLog
+from ksched.experiments.probes import Probe, probe_table
 from ksched.experiments.samples import GPU, RESOURCES, Shape, StateSampler
 from ksched.framework import Decision, Rejection
 from ksched.objects import Node, Pod
@@ -46,7 +46,7 @@ class SampleLog:
     def to_arrow(self, demand: Ints) -> pa.Table:
         """The table ``samples``. ``demand``: see PodLog.demand."""
         states = self._sampler.states()
-        columns = {"seq": pa.array(range(len(states)), pa.int64())}
+        columns = {"seq": pa.array(np.arange(len(states)))}
         columns |= {name: integers(column) for name, column in self._counts.items()}
         capacities = np.array([state.capacity for state in states], dtype=np.int64).reshape(-1, len(RESOURCES))
         arrived = np.zeros(capacities.shape)
@@ -83,7 +83,9 @@ class Recorder:
         self._attempts = 0
         self._words: dict[tuple[int, tuple[Rejection, ...], tuple[str, ...]], tuple[str, str]] = {}
         self._last_sample = (-1, 0, 0)
-        self._probes = {name: ProbeLog(probe) for name, probe in probes.items()}
+        self._probes = probes
+        self._probed = array("q")
+        """How many pods had arrived each time the probes measured."""
         self._last_probe = (-1, 0, 0)
         self.failed = 0
         """Pods given up after a failed attempt (inflate)."""
@@ -156,8 +158,9 @@ class Recorder:
         moment = (self._kernel.now // 1000, self._attempts, arrived)
         if moment != self._last_probe:
             self._last_probe = moment
-            for log in self._probes.values():
-                log.append(arrived)
+            self._probed.append(arrived)
+            for probe in self._probes.values():
+                probe.note()
 
     def tables(self, *, can_end: bool) -> dict[str, pa.Table]:
         """The result tables by name. ``can_end``: see PodLog.to_arrow."""
@@ -168,5 +171,5 @@ class Recorder:
             "decisions": self.decisions.to_arrow(),
             "samples": self.samples.to_arrow(demand),
             "events": self.events.to_arrow(),
-            **{name: log.to_arrow(demand[:, GPU]) for name, log in self._probes.items()},
+            **{name: probe_table(probe, self._probed, demand[:, GPU]) for name, probe in self._probes.items()},
         }

@@ -8,15 +8,15 @@ are spelled out together.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from itertools import accumulate, chain
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ksched.experiments.columns import Offsets
 from ksched.framework import Decision, Rejection
+from ksched.framework.decisions import Tally
 from ksched.framework.verdicts import Verdicts
 
 REJECTION_TYPE = pa.struct(
@@ -25,6 +25,8 @@ REJECTION_TYPE = pa.struct(
 
 Ints = npt.NDArray[np.int64]
 
+_TALLIED = -1
+
 
 class RejectionLog:
     """The rejections of one decision after another."""
@@ -32,17 +34,19 @@ class RejectionLog:
     def __init__(self) -> None:
         self._told: dict[tuple[Rejection, ...], int] = {(): 0}
         self._which = array("q")
-        """By decision, the number of what was told; those that are tallies count down from -1."""
+        """By decision, the number of what was told, or _TALLIED."""
         self._tallies = TallyLog()
 
     def extend(self, decisions: Iterable[Decision]) -> None:
         """Record the rejections of some decisions."""
+        tallies = []
         for decision in decisions:
             if decision.node is not None and decision.tally is not None:
-                self._tallies.append(decision.tally.verdicts, decision.tally.nodes)
-                self._which.append(-len(self._tallies))
+                tallies.append(decision.tally)
+                self._which.append(_TALLIED)
             else:
                 self._which.append(self._told.setdefault(decision.rejections, len(self._told)))
+        self._tallies.extend(tallies)
 
     def to_arrow(self) -> pa.Array:
         """list<struct<plugin, reason, nodes>> by decision."""
@@ -55,7 +59,7 @@ class RejectionLog:
             np.array([rejection.nodes for rejection in flat], dtype=np.int64),
         )
         which = np.array(self._which, dtype=np.int64)
-        which[which < 0] = len(told) - 1 - which[which < 0]
+        which[which == _TALLIED] = np.arange(len(told), len(told) + len(self._tallies))
         return pa.concat_arrays([told_lists, self._tallies.to_arrow()]).take(pa.array(which))
 
 
@@ -65,24 +69,25 @@ class TallyLog:
     def __init__(self) -> None:
         self._tables: dict[Verdicts, int] = {}
         self._table_of = array("q")
+        self._lengths = array("q")
         self._ids = array("q")
         self._nodes = array("q")
-        self._offsets = Offsets()
 
     def __len__(self) -> int:
         return len(self._table_of)
 
-    def append(self, verdicts: Verdicts, nodes: Mapping[int, int]) -> None:
-        """Record how many ``nodes`` got which of ``verdicts``, by id."""
-        self._table_of.append(self._tables.setdefault(verdicts, len(self._tables)))
-        self._ids.extend(nodes)
-        self._nodes.extend(nodes.values())
-        self._offsets.close(len(self._ids))
+    def extend(self, tallies: Sequence[Tally]) -> None:
+        """Record some."""
+        tables, counts = self._tables, [tally.nodes for tally in tallies]
+        self._table_of.extend([tables.setdefault(tally.verdicts, len(tables)) for tally in tallies])
+        self._lengths.extend(map(len, counts))
+        self._ids.extend(chain.from_iterable(counts))
+        self._nodes.extend(chain.from_iterable([nodes.values() for nodes in counts]))
 
     def to_arrow(self) -> pa.Array:
         """list<struct<plugin, reason, nodes>> by tally: in each most nodes first, then by plugin and reason."""
         reasons = _Reasons(list(self._tables))
-        tally = np.repeat(np.arange(len(self)), np.diff(self._offsets.to_arrow()))
+        tally = np.repeat(np.arange(len(self)), np.array(self._lengths, dtype=np.int64))
         verdict = reasons.base[np.array(self._table_of, dtype=np.int64)[tally]] + np.array(self._ids, dtype=np.int64)
         nodes = np.array(self._nodes, dtype=np.int64)
         # A verdict with several reasons counts under each, and several verdicts may share one.
@@ -90,7 +95,7 @@ class TallyLog:
         tally, nodes = np.repeat(tally, times), np.repeat(nodes, times)
         reason = reasons.flat[np.repeat(reasons.start[verdict], times) + _places(times)]
         tally, reason, nodes = _summed(tally, reason, nodes, len(reasons.whys))
-        order = np.lexsort((reason, -nodes, tally))
+        order = np.argsort(tally * (nodes.max(initial=0) + 1) - nodes, kind="stable")
         ends = np.searchsorted(tally, np.arange(len(self) + 1))  # sorting within tallies moves no end
         plugins = pa.array([plugin for plugin, _, _ in reasons.whys], pa.string())
         texts = pa.array([text for _, text, _ in reasons.whys], pa.string())
@@ -121,11 +126,10 @@ def _places(times: Ints) -> Ints:
 
 
 def _summed(tally: Ints, reason: Ints, nodes: Ints, reasons: int) -> tuple[Ints, Ints, Ints]:
-    """``nodes`` added up by tally and reason, in that order."""
-    keys, positions = np.unique(tally * max(reasons, 1) + reason, return_inverse=True)
-    total = np.zeros(len(keys), dtype=np.int64)
-    np.add.at(total, positions, nodes)
-    return keys // max(reasons, 1), keys % max(reasons, 1), total
+    """``nodes``, none of them 0, added up by tally and reason, in that order."""
+    total = np.bincount(tally * max(reasons, 1) + reason, nodes)
+    keys = total.nonzero()[0]
+    return keys // max(reasons, 1), keys % max(reasons, 1), total[keys].astype(np.int64)
 
 
 def _lists(offsets: Ints, plugins: pa.Array, reasons: pa.Array, nodes: Ints) -> pa.Array:

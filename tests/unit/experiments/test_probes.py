@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from array import array
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ksched.experiments.probes import FragmentationProbe, ProbeLog
+from ksched.experiments.probes import FragmentationProbe, probe_table
 from ksched.tables import ExpectedPod, NodeTable, PodView, compile_spec
 from ksched.tables.fragmentation import BUCKETS
 from ksched.testing import make_node, make_pod, make_table
@@ -59,7 +60,7 @@ def test_measuring_step_by_step_equals_measuring_afresh(seed: int) -> None:
 
 def test_a_cluster_without_nodes_measures_zero_and_an_empty_log_is_a_table() -> None:
     assert measured_afresh(NodeTable()) == [0.0] * 8
-    empty = ProbeLog(FragmentationProbe(NodeTable(), EXPECTED)).to_arrow(np.zeros(1, dtype=np.int64))
+    empty = probe_table(FragmentationProbe(NodeTable(), EXPECTED), array("q"), np.zeros(1, dtype=np.int64))
     assert empty.num_rows == 0
     assert empty.column_names == ["seq", "arrived_pods", "arrived_gpu_milli", "used", *BUCKETS]
 
