@@ -65,14 +65,14 @@ class FragmentationProbe:
 
     def note(self) -> None:
         """See :class:`Probe`."""
-        rows = self._changes.advance()
+        rows = self._changes.touched()
         if rows is None:
             before = self._of_nodes
             self._of_nodes = after = [self._look(row) for row in range(self._table.n)]
             self._before.extend([*before, *[_NO_NODE] * len(after)])
             self._after.extend([*[_NO_NODE] * len(before), *after])
-        elif len(rows):
-            for row in rows.tolist():
+        else:
+            for row in rows if isinstance(rows, list) else rows.tolist():
                 self._before.append(self._of_nodes[row])
                 self._of_nodes[row] = look = self._look(row)
                 self._after.append(look)
