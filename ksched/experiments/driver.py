@@ -49,9 +49,7 @@ def _simulate(spec: RunSpec, progress: Progress, profile_plugins: bool) -> RunOu
     with judging:
         simulation.run()
     timing = {"plugins": [row for meter in meters for row in meter.rows()]} if meters else {}
-    output = simulation.output(timing)
-    simulation.cluster.close()
-    return output
+    return simulation.output(timing, close=True)
 
 
 class Simulation:
@@ -84,9 +82,14 @@ class Simulation:
         """All steps there are."""
         self._driver.run()
 
-    def output(self, timing: Mapping[str, Any] | None = None) -> RunOutput:
-        """Close the books of a run that is over; to be called once."""
+    def output(self, timing: Mapping[str, Any] | None = None, *, close: bool = False) -> RunOutput:
+        """Close the books of a run that is over; to be called once.
+
+        ``close`` lets go of the cluster first, so that its objects and the tables are never in memory together.
+        """
         self._driver.finish()
+        if close:
+            self.cluster.close()
         return RunOutput(
             tables=self.recorder.tables(can_end=self._ends),
             t_end_us=self._driver.end_ns // 1000,

@@ -70,7 +70,7 @@ class Driver:
     def finish(self) -> None:
         """Close the books, once the run is over."""
         self.end_ns = self.kernel.now
-        self.recorder.final_sample()
+        self.recorder.finish()
         self.progress(self._submitted, len(self.replay))
 
     def notes(self) -> tuple[str, ...]:

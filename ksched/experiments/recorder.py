@@ -87,6 +87,7 @@ class Recorder:
         self._probed = array("q")
         """How many pods had arrived each time the probes measured."""
         self._last_probe = (-1, 0, 0)
+        self._final_nodes: pa.Table | None = None
         self.failed = 0
         """Pods given up after a failed attempt (inflate)."""
         api.watch(Pod, Selection("Pod"), _BIRTH, self._pod_changed)
@@ -131,10 +132,11 @@ class Recorder:
         self.pods.attempted(decision.pod, decision.attempt, words[0])
         self.events.append(decision.time_ns // 1000, "Pod", decision.pod.key, "FailedScheduling", words[1])
 
-    def final_sample(self) -> None:
-        """Measure the cluster at the end, unless the last sample saw just that."""
+    def finish(self) -> None:
+        """Measure the cluster at the end, unless the last sample saw just that; from now on it is not needed."""
         if self._last_sample != (self.now_us, self._attempts, self.pods.running):
             self.sample()
+        self._final_nodes = self.nodes.to_arrow(self._table)
 
     def sample(self) -> None:
         """Measure the cluster now."""
@@ -163,11 +165,11 @@ class Recorder:
                 probe.note()
 
     def tables(self, *, can_end: bool) -> dict[str, pa.Table]:
-        """The result tables by name. ``can_end``: see PodLog.to_arrow."""
+        """The result tables by name, after :meth:`finish`. ``can_end``: see PodLog.to_arrow."""
         demand = self.pods.demand()
         return {
             "pods": self.pods.to_arrow(can_end=can_end),
-            "nodes": self.nodes.to_arrow(self._table),
+            "nodes": self._final_nodes,
             "decisions": self.decisions.to_arrow(),
             "samples": self.samples.to_arrow(demand),
             "events": self.events.to_arrow(),

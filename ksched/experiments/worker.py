@@ -43,6 +43,7 @@ def _run(spec: RunSpec, store: ResultStore, simulate: Simulate, progress: Progre
     give_back()  # writing Parquet takes some more, on top of what the simulation left unused
     store.commit(spec.run_id, _finished_facts(spec, output), output.tables)
     store.write_timing(spec.run_id, _timing(output, wall, cpu))
+    give_back()  # and the next simulation more again, on top of that
     return Outcome(spec.run_id, "done", seconds=wall)
 
 
