@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -189,7 +189,7 @@ def inflate(
         raise InputError(f"resource: {resource!r} is none of {', '.join(RESOURCES)}")
     if not ratio > 0:
         raise InputError(f"ratio: {ratio} is not positive")
-    work = _Work(trace)
+    work = _lasting_work(trace)
     names = work.names()
     by_name = sorted(range(len(names)), key=names.__getitem__)
     rows = work.rows[by_name]
@@ -209,12 +209,12 @@ def inflate(
         seen = set()
         clones = 0
         for number, position in enumerate(chosen.tolist()):
-            clone = None
             if position in seen:
-                clone = f"{problem.names[position]}-tuned-{clones}"
+                workload, pod = work.pod(by_name[position], f"{problem.names[position]}-tuned-{clones}")
                 clones += 1
+            else:
+                workload, pod = work.lasting_pod(by_name[position])
             seen.add(position)
-            workload, pod = work.pod(by_name[position], clone)
             made.append(Arrival(number, (pod,), _ENDLESS, None, workload))
         return made
 
@@ -266,6 +266,7 @@ class _Work:
         self._apps = trace.workloads.column("app")
         self._any_app = self._apps.null_count < len(self._apps)
         self._blank: dict[tuple[int, bool], Pod] = {}
+        self._lasting: dict[int, tuple[str, Pod]] = {}
 
     def workload_name(self, workload: int) -> str:
         """The workload's Kubernetes name; ``workload`` is its row."""
@@ -317,6 +318,19 @@ class _Work:
             annotations=annotations,
         )
         return pairing, blank.replaced(metadata=metadata)
+
+    def lasting_pod(self, i: int) -> tuple[str, Pod]:
+        """The same without a name, made once and kept: for pods of which all orders have most."""
+        made = self._lasting.get(i)
+        if made is None:
+            made = self._lasting[i] = self.pod(i)
+        return made
+
+
+@lru_cache(maxsize=1)
+def _lasting_work(trace: Trace) -> _Work:
+    """Orders drawn by different seeds are of the very same pods."""
+    return _Work(trace)
 
 
 def _last_attempts(trace: Trace, submit: Array) -> Array:
