@@ -91,7 +91,10 @@ def first_divergence(run: RecordedRun, baseline: RecordedRun) -> Divergence | No
     """
     choices = RecordedChoices.read(run.folder), RecordedChoices.read(baseline.folder)
     number = first_difference(*choices)
-    return None if number is None else _Sessions().divergence(run, baseline, choices, number)
+    if number is None:
+        return None
+    with _Sessions() as sessions:
+        return sessions.divergence(run, baseline, choices, number)
 
 
 def divergences(
@@ -145,9 +148,9 @@ def _entries(pairs: list[Pair]) -> list[dict[str, Any]]:
         baseline = RecordedChoices.read(group[0].baseline.folder)
         choices = {pair: (RecordedChoices.read(pair.run.folder), baseline) for pair in group}
         # The baseline is simulated once: departures from it are visited in the order they happen.
-        sessions = _Sessions()
-        for pair in sorted(group, key=lambda p: first_difference(*choices[p]) or 0):
-            entries[pair] = _entry(pair, choices[pair], sessions)
+        with _Sessions() as sessions:
+            for pair in sorted(group, key=lambda p: first_difference(*choices[p]) or 0):
+                entries[pair] = _entry(pair, choices[pair], sessions)
     return [entries[pair] for pair in pairs]
 
 
@@ -201,6 +204,13 @@ class _Sessions:
 
     def __init__(self) -> None:
         self._baseline: RunSession | None = None
+
+    def __enter__(self) -> _Sessions:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._baseline is not None:
+            self._baseline.close()
 
     def divergence(
         self, run: RecordedRun, baseline: RecordedRun, choices: tuple[RecordedChoices, RecordedChoices], number: int
