@@ -14,7 +14,7 @@ from ksched.experiments.columns import BLOCK, NEVER, Labels, integers, times
 from ksched.objects import CPU, MEMORY, Node, Pod, amount, node_devices
 from ksched.objects.resources import PODS
 from ksched.tables import NodeTable, PodView, SpecInfo, compile_spec
-from ksched.tables.pod_view import WORKLOAD_ANNOTATION, completion_index
+from ksched.tables.pod_view import completion_index, pairing_id
 
 Ints = npt.NDArray[np.int64]
 
@@ -82,7 +82,7 @@ class PodLog:
             self._write()
             if row == self._room:
                 self._make_room()
-        self._row[pod.metadata.uid or _name(pod)] = row
+        self._row[pod.metadata.uid or pod.key] = row
         self._t_create.append(t_us)
         self._unwritten.append(pod)
         if spec.scheduling_gates:
@@ -94,7 +94,7 @@ class PodLog:
     def _write(self) -> None:
         """Append what the latest pods said of themselves to the columns."""
         pods, self._unwritten = self._unwritten, []
-        self._names.extend(map(_name, pods))
+        self._names.extend([pod.key for pod in pods])
         self._workload.extend(map(_workload, pods))
         self._index.extend([completion_index(pod.metadata.annotations) for pod in pods])
         self._infos.extend([compile_spec(pod.spec) for pod in pods])
@@ -226,13 +226,8 @@ class _Specs:
         return pa.array(self.read(read))
 
 
-def _name(pod: Pod) -> str:
-    meta = pod.metadata
-    return f"{meta.namespace or 'default'}/{meta.name}"
-
-
 def _workload(pod: Pod) -> str:
-    return pod.metadata.annotations.get(WORKLOAD_ANNOTATION) or _name(pod)
+    return pairing_id(pod.metadata.annotations, pod.key)
 
 
 def _occurrences(values: Iterable[Hashable]) -> list[int]:

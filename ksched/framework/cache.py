@@ -48,7 +48,7 @@ class SchedulerCache:
 
     def add_pod(self, pod: Pod) -> None:
         """The watch shows ``pod`` on a node: confirm it, or move it if it went elsewhere than assumed."""
-        uid, node_name = pod.metadata.uid or _uid(pod), pod.spec.node_name or ""
+        uid, node_name = _uid(pod), pod.spec.node_name or ""
         assumed = self._assumed.pop(uid, None)
         if assumed is not None and not _counts_differently(assumed, pod) and self.table.renew_pod(uid, pod, node_name):
             return  # What is counted stays. Only the pod is replaced: preemption reads it, and the old one can go.

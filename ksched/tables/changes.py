@@ -12,8 +12,6 @@ from ksched.tables.arrays import IntArray
 
 _KEEP = 1 << 15
 """Entries kept; a reader older than that recomputes everything, which is cheaper by then."""
-
-
 _FEW = 24
 """Up to here a list is faster to make and to go through than an array."""
 

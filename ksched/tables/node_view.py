@@ -333,26 +333,23 @@ class DeviceView:
     @property
     def milli_free(self) -> Int64Array:
         """Free milli summed over the node's devices, int64[n]."""
-        view = self._view
-        view.reads |= USAGE | NODE
-        free: Int64Array = view._table.devices.room[TOTAL][view.select]
-        return free
+        return self._room(TOTAL)
 
     @property
     def largest_free(self) -> Int64Array:
         """Free milli of the node's freest device, int64[n]; 0 without devices."""
-        view = self._view
-        view.reads |= USAGE | NODE
-        free: Int64Array = view._table.devices.room[LARGEST][view.select]
-        return free
+        return self._room(LARGEST)
 
     @property
     def wholly_free(self) -> Int64Array:
         """Number of devices nobody holds any of, int64[n]."""
+        return self._room(WHOLLY_FREE)
+
+    def _room(self, what: int) -> Int64Array:
         view = self._view
         view.reads |= USAGE | NODE
-        free: Int64Array = view._table.devices.room[WHOLLY_FREE][view.select]
-        return free
+        room: Int64Array = view._table.devices.room[what][view.select]
+        return room
 
     @property
     def states(self) -> list[DeviceState]:

@@ -89,7 +89,7 @@ class PodView:
         self.key = key = f"{self.namespace}/{name}"
         self.uid: str = meta.uid or key
         """The key itself where no api-server gave one."""
-        self.workload: str = meta.annotations.get(WORKLOAD_ANNOTATION) or key
+        self.workload: str = pairing_id(meta.annotations, key)
         """The pairing id: the trace workload, or the pod's own key where it belongs to none."""
         self._label_key: tuple[tuple[str, str], ...] | None = None
 
@@ -193,6 +193,11 @@ def compile_spec(spec: PodSpec) -> SpecInfo:
     """The compiled form of ``spec``, the same object for the same spec."""
     compiled = _specs.entries.get(id(spec))
     return compiled[1] if compiled is not None else _specs.put(spec, _compile(spec))
+
+
+def pairing_id(annotations: Mapping[str, str], key: str) -> str:
+    """The trace workload that the pod with these annotations belongs to, or its own ``key`` where it names none."""
+    return annotations.get(WORKLOAD_ANNOTATION) or key
 
 
 def completion_index(annotations: Mapping[str, str]) -> int:

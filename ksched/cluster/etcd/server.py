@@ -16,16 +16,7 @@ from ksched.cluster.etcd.errors import EtcdError
 from ksched.cluster.etcd.group import Group
 from ksched.cluster.etcd.leases import Lessor
 from ksched.cluster.etcd.member import Member, Then
-from ksched.cluster.etcd.ops import (
-    LeaseGrant,
-    LeaseResponse,
-    LeaseRevoke,
-    PutIf,
-    Range,
-    Request,
-    Response,
-    encoded_size,
-)
+from ksched.cluster.etcd.ops import LeaseGrant, LeaseResponse, LeaseRevoke, Range, Request, Response, encoded_size
 from ksched.cluster.etcd.raft import Entry, Snapshot, SoftState
 from ksched.cluster.etcd.store import VERBS, Store
 from ksched.cluster.etcd.watch_handle import WatchHandle
@@ -109,9 +100,7 @@ class Etcd:
 
         A ``serializable`` read is served by the member alone and may be old; all else is linearizable.
         """
-        # As encoded_size() says, too, without a call for what nearly all requests are.
-        size = len(op.key) + op.size if type(op) is PutIf and op.size >= 0 else encoded_size(op)
-        if size > self._max_request_bytes:
+        if encoded_size(op) > self._max_request_bytes:
             self._requests.send(then, None, errors.request_too_large())
             return
         if self._instant and member is None and not serializable:
