@@ -28,6 +28,9 @@ SUBMIT = 30
 SCHEDULE = 50
 """The scheduler takes the next pod from its queue."""
 
+BIND = 55
+"""Binding cycles, which run beside the scheduling cycles: what can be decided at an instant is decided first."""
+
 OBSERVE = 60
 """Samples of the state that an instant leaves behind."""
 

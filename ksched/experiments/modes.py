@@ -1,12 +1,13 @@
 """The replay modes: who submits the pods of a trace to a cluster, when, and when a run is over.
 
-``timestamp``: everything is submitted when the trace says. ``inflate``: each pod is submitted when the one before was
-decided; a pod that does not fit is deleted and not tried again. ``snapshot``: all pods at once.
+``timestamp``: everything is submitted when the trace says. ``inflate``: each pod, or batch of pods, is submitted when
+the one before was decided; a pod that does not fit is deleted and not tried again. ``snapshot``: all pods at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from ksched.cluster.cluster import Cluster
@@ -15,13 +16,13 @@ from ksched.errors import InputError
 from ksched.experiments.recorder import Recorder
 from ksched.experiments.run_spec import Progress
 from ksched.framework import Decision
-from ksched.objects import KubeObject, ObjectMeta, Pod
+from ksched.objects import KubeObject, Pod
 from ksched.sim.kernel import SECOND, Timer
 from ksched.traces.replay import Arrival, Replay
 
 GAP = SECOND
-"""From a decision to the next arrival in mode inflate: long enough for what follows from the decision (binding, the
-deletion of a pod given up), and for history to be compacted on the way."""
+"""From a decision to the next arrival in mode inflate, per pod of a batch: long enough for what follows from the
+decision (binding, the deletion of a pod given up), and for history to be compacted on the way."""
 SAMPLES = 400
 """About how many samples a run takes, however long it is."""
 QUIET = 60 * SECOND
@@ -152,36 +153,46 @@ class Timestamp(Driver):
 
 
 class Inflate(Driver):
-    """Submits each pod when the one before was decided; a failed pod is deleted."""
+    """Submits pods when those before were decided, as many at a time as option ``batch`` says; failed ones are deleted.
+
+    Pods of a batch wait in the queue for each other, and are decided and measured one by one.
+    """
 
     def begin(self) -> None:
         """See :class:`Driver`."""
-        self._waiting_for: ObjectMeta | None = None
         self._every = max(1, len(self.replay) // SAMPLES)
+        self._undecided = 0
+        self.recorder.arrives_when_tried = True
         self.cluster.scheduler.on_decision.append(self._decided)
         self._next()
 
     def _next(self) -> None:
-        """Measure what has come of the last arrival, if there was one, and submit the next."""
+        """Measure what has come of the last batch, if there was one, and submit the next."""
         self.recorder.probe()
-        if self._submitted % self._every == 0:
+        since_sample = self._submitted % self._every
+        if since_sample == 0:
             self.recorder.sample()
-        arrival = next(self._arrivals, None)
-        if arrival is None:
+        # Batches end where samples are due: those are of a cluster in which nothing is under way.
+        batch = list(islice(self._arrivals, min(self.options["batch"], self._every - since_sample)))
+        if not batch:
             self._stop()
             return
-        self._waiting_for = arrival.objects[0].metadata
-        self._submit(arrival)
+        self._undecided = len(batch)
+        self._gap = GAP * len(batch)
+        for arrival in batch:
+            self._submit(arrival)
 
     def _decided(self, decision: Decision) -> None:
-        pod, awaited = decision.pod, self._waiting_for
-        if awaited is None or pod.name != awaited.name or pod.namespace != (awaited.namespace or "default"):
+        if decision.attempt > 1:
             return  # tried again before its deletion reached the scheduler
-        self._waiting_for = None
         if decision.node is None:
             self.recorder.failed += 1
-            self.client.delete(Pod, pod.namespace, pod.name, _ignore, grace_seconds=0)
-        self.kernel.call_at(self.kernel.now + GAP, self._next, priority=SUBMIT)
+            self.client.delete(Pod, decision.pod.namespace, decision.pod.name, _ignore, grace_seconds=0)
+        self._undecided -= 1
+        if self._undecided:
+            self.kernel.call_later(0, self.recorder.probe, priority=SUBMIT)
+        else:
+            self.kernel.call_later(self._gap, self._next, priority=SUBMIT)
 
     def notes(self) -> tuple[str, ...]:
         return (
@@ -197,6 +208,7 @@ class Snapshot(Driver):
         """See :class:`Driver`."""
         self._every = max(1, len(self.replay) // SAMPLES)
         self._untried = self.replay.pods
+        self.recorder.arrives_when_tried = True
         self.cluster.scheduler.on_decision.append(self._decided)
         self.recorder.sample()
         for arrival in self._arrivals:
@@ -208,9 +220,14 @@ class Snapshot(Driver):
         if decision.attempt == 1:
             self._untried -= 1
             if self._untried % self._every == 0:
-                self.kernel.call_later(0, self.recorder.sample, priority=SUBMIT)
+                self.kernel.call_later(0, self._settle, priority=SUBMIT)
             if not self._untried:
                 self.kernel.call_later(0, self._stop, priority=OBSERVE)
+
+    def _settle(self) -> None:
+        """Take a sample once the pods that were decided are bound."""
+        self.cluster.scheduler.begin_bindings()
+        self.kernel.call_later(0, self.recorder.sample, priority=SUBMIT)
 
     def notes(self) -> tuple[str, ...]:
         return ("mode snapshot: all pods arrive at once and none ends; times mean nothing",)

@@ -52,6 +52,8 @@ class PodLog:
         self._outcome = Labels()
         self._reason: list[str | None] = []
         self._attempts = array("q")
+        self._tried = array("q")
+        """Rows in the order in which the scheduler first tried to place them."""
         self._room = 0
         self._row: dict[str, int] = {}
         self.pending = 0
@@ -68,6 +70,11 @@ class PodLog:
 
     def __len__(self) -> int:
         return len(self._t_create)
+
+    @property
+    def tried(self) -> int:
+        """Pods that the scheduler tried to place."""
+        return len(self._tried)
 
     @property
     def busy(self) -> int:
@@ -164,6 +171,8 @@ class PodLog:
         row = self._row.get(pod.uid)
         if row is None:
             return
+        if not self._attempts[row]:
+            self._tried.append(row)
         self._attempts[row] = attempt
         if reason is not None:
             self._outcome[row] = "unschedulable"
@@ -201,12 +210,16 @@ class PodLog:
             }
         )
 
-    def demand(self) -> Ints:
-        """What the first k pods request together, int64[pods + 1, 3] by k: millicores, bytes and milli-GPU."""
+    def demand(self, *, as_tried: bool = False) -> Ints:
+        """What the first k pods request together, int64[pods + 1, 3] by k: millicores, bytes and milli-GPU.
+
+        The first to be created, or ``as_tried`` the first that the scheduler tried to place.
+        """
         self._write()
-        demand = np.zeros((len(self) + 1, 3), dtype=np.int64)
-        if len(self):
-            np.cumsum(_Specs(self._infos).read(_requested), axis=0, out=demand[1:])
+        infos = [self._infos[row] for row in self._tried] if as_tried else self._infos
+        demand = np.zeros((len(infos) + 1, 3), dtype=np.int64)
+        if infos:
+            np.cumsum(_Specs(infos).read(_requested), axis=0, out=demand[1:])
         return demand
 
 

@@ -90,6 +90,8 @@ class Recorder:
         self._final_nodes: pa.Table | None = None
         self.failed = 0
         """Pods given up after a failed attempt (inflate)."""
+        self.arrives_when_tried = False
+        """Whether a pod has arrived once the scheduler tries to place it, where times mean nothing, or once created."""
         api.watch(Pod, Selection("Pod"), _BIRTH, self._pod_changed)
         api.watch(Node, Selection("Node"), _BIRTH, self._node_changed)
 
@@ -97,6 +99,11 @@ class Recorder:
     def now_us(self) -> int:
         """Virtual time in microseconds."""
         return self._kernel.now // 1000
+
+    @property
+    def arrived(self) -> int:
+        """How many pods have arrived."""
+        return self.pods.tried if self.arrives_when_tried else len(self.pods)
 
     def _pod_changed(self, event: WatchEvent) -> None:
         kind, pod = event.type, event.object
@@ -143,7 +150,7 @@ class Recorder:
         self._last_sample = (self.now_us, self._attempts, self.pods.running)
         counts = {
             "t_us": self.now_us,
-            "arrived_pods": len(self.pods),
+            "arrived_pods": self.arrived,
             "pending_pods": self.pods.pending,
             "running_pods": self.pods.running,
             "scheduled_pods": self.pods.scheduled,
@@ -156,7 +163,7 @@ class Recorder:
         """Let the experiment's probes measure now, unless they just did."""
         if not self._probes:
             return
-        arrived = len(self.pods)
+        arrived = self.arrived
         moment = (self._kernel.now // 1000, self._attempts, arrived)
         if moment != self._last_probe:
             self._last_probe = moment
@@ -166,7 +173,7 @@ class Recorder:
 
     def tables(self, *, can_end: bool) -> dict[str, pa.Table]:
         """The result tables by name, after :meth:`finish`. ``can_end``: see PodLog.to_arrow."""
-        demand = self.pods.demand()
+        demand = self.pods.demand(as_tried=self.arrives_when_tried)
         return {
             "pods": self.pods.to_arrow(can_end=can_end),
             "nodes": self._final_nodes,

@@ -16,7 +16,7 @@ from ksched.traces.specs import DEFAULT_MAX_PODS
 Mode = Literal["timestamp", "inflate", "snapshot"]
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "timestamp": {"expand": "workloads", "horizon": None},
-    "inflate": {"ratio": 1.3, "resource": "gpu", "order": "shuffle"},
+    "inflate": {"ratio": 1.3, "resource": "gpu", "order": "shuffle", "batch": 1},
     "snapshot": {},
 }
 """Which keys concern which mode, and what they are when absent."""
@@ -39,6 +39,11 @@ class ReplayOptions(BaseModel):
     resource: Literal["cpu", "memory", "gpu"] | None = Field(None, description="inflate: whose demand counts (gpu)")
     order: Literal["shuffle", "fgd-atc23"] | None = Field(
         None, description="inflate: who draws the order: ksched (shuffle), or as the artifact of FGD, ATC 2023, drew it"
+    )
+    batch: PositiveInt | None = Field(
+        None,
+        description="inflate: how many pods are created at a time (1). They wait for each other in the queue and are "
+        "decided one by one all the same, so with equal priorities more only makes the run faster",
     )
     max_pods: PositiveInt = Field(DEFAULT_MAX_PODS, description="pod slots of nodes for which the trace gives none")
 

@@ -121,13 +121,15 @@ _STATES = {
 }
 _RESOURCES = {"cpu": "CPU", "memory": "memory", "gpu": "GPU"}
 
+_ARRIVED = "Pods created so far; where times mean nothing (inflate, snapshot) those the scheduler tried to place."
+
 SAMPLES = Table(
     "samples",
     "The state of the cluster at some moments of the run.",
     (
         Column("seq", "integer", "Number of the sample, from 0."),
         _time("t_us", "When it was taken."),
-        Column("arrived_pods", "integer", "Pods created so far.", "pods"),
+        Column("arrived_pods", "integer", _ARRIVED, "pods"),
         Column("pending_pods", "integer", "Pods that exist and have no node.", "pods"),
         Column("running_pods", "integer", "Pods that have a node and have not ended.", "pods"),
         Column("scheduled_pods", "integer", "Pods that ever got a node.", "pods"),
@@ -164,7 +166,7 @@ FRAGMENTATION = Table(
     "GPU of the cluster by what the workload's usual pods find it to be, weighted by how usual they are.",
     (
         Column("seq", "integer", "Number of the row, from 0."),
-        Column("arrived_pods", "integer", "Pods created so far.", "pods"),
+        Column("arrived_pods", "integer", _ARRIVED, "pods"),
         Column("arrived_gpu_milli", "integer", "Their GPU requests, failed ones included.", "thousandths of a device"),
         Column("used", "number", "GPU allocated.", "thousandths of a device"),
         _idle("q1_lack_both", "Neither enough GPU nor enough cpu for the usual pod."),

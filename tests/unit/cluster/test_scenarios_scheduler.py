@@ -100,6 +100,33 @@ def test_while_the_scheduler_is_busy_pods_queue_by_priority_and_then_by_age() ->
     assert [name for _, name, _ in world.decisions] == ["busy", "high", "high-too", "low", "negative"]
 
 
+# -- binding cycles beside scheduling cycles: schedule_one.go ScheduleOne ----------------------------------------------
+
+
+class Diary:
+    """When which pod came to be bound."""
+
+    name = "Diary"
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def reserve(self, cycle, pod, node_name):
+        self.lines.append(f"reserve {pod.name}")
+
+    def pre_bind(self, cycle, pod, node_name):
+        self.lines.append(f"bind {pod.name}")
+
+
+def test_pods_that_come_together_are_all_decided_before_the_first_of_them_is_bound() -> None:
+    world = World(Diary)
+    for name in ("a", "b"):
+        world.pod(name)
+    world.until(1)
+    (diary,) = (framework.plugins["Diary"] for framework in world.scheduler.frameworks.values())
+    assert diary.lines == ["reserve a", "reserve b", "bind a", "bind b"]
+
+
 # -- back-off: scheduling_queue.go calculateBackoffDuration; scheduling_queue_test.go TestBackOffFlow -----------------
 
 

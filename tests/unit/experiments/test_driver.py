@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import gc
+from typing import Any
 
 import pytest
 
 from ksched.cluster.cluster import Cluster
 from ksched.errors import InputError
+from ksched.experiments import modes
 from ksched.experiments.driver import simulate
 from ksched.experiments.file import load_experiment
 from ksched.experiments.plan import make_plan
+from ksched.experiments.run_spec import RunOutput
 
 from .small import GIB, S, columns, experiment_file, make_trace, run_one
 
@@ -114,6 +117,51 @@ def test_inflate_gives_up_what_does_not_fit_and_never_lets_go(tmp_path):
     assert last["stranded_cpu"] == pytest.approx(0.2)
     assert not output.pending_time_meaningful
     assert not any(output.tables["pods"]["censored"].to_pylist())
+
+
+def but_for_times(output: RunOutput) -> dict[str, dict[str, list[Any]]]:
+    return {
+        name: {column: values for column, values in table.to_pydict().items() if not column.startswith("t_")}
+        for name, table in output.tables.items()
+    }
+
+
+@pytest.mark.parametrize("batch", [2, 3, 100])
+def test_pods_created_in_batches_meet_the_same_fate_as_one_by_one(tmp_path, monkeypatch, batch):
+    monkeypatch.setattr(modes, "SAMPLES", 3)
+    make_trace(tmp_path, [{"cpu_milli": 30.0 * (1 + i % 7)} for i in range(40)], [{"count": 3}])
+    replay = {"mode": "inflate", "resource": "cpu", "ratio": 1.4}
+    keys = {"policy": {"score": {"FreeMemory": 1}}, "probes": ["fragmentation"]}
+    one_by_one = run_one(tmp_path, replay, **keys)
+    together = run_one(tmp_path, replay | {"batch": batch}, **keys)
+    assert but_for_times(together) == but_for_times(one_by_one)
+    assert {row[0] for row in columns(together, "pods", "outcome")} == {"scheduled", "unschedulable"}
+    created = [t for (t,) in columns(together, "pods", "t_create_us")]
+    assert max(map(created.count, created)) == min(batch, len(created) // 3)
+
+
+def test_a_pod_of_a_batch_has_arrived_when_the_scheduler_tries_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(modes, "SAMPLES", 1)
+    small, large = {"cpu_milli": 100.0, "priority": 0}, {"cpu_milli": 400.0, "priority": 9}
+    gpu = {"gpu_count": 1, "gpu_milli": 500}
+    make_trace(tmp_path, [small, large | gpu], [{"cpu_milli": 5000.0, "gpu_count": 4}])
+    output = run_one(
+        tmp_path,
+        {"mode": "inflate", "resource": "cpu", "ratio": 0.1, "batch": 2},
+        policy={"filter": ["GpuShare"]},
+        probes=["fragmentation"],
+    )
+    assert [pod for (pod,) in columns(output, "decisions", "attempt")] == [1, 1]
+    # The one of higher priority goes first, whatever the order they were created in.
+    assert columns(output, "fragmentation", "arrived_pods", "arrived_gpu_milli") == [(0, 0), (1, 500), (2, 500)]
+
+
+def test_a_snapshot_counts_pods_as_they_are_tried_and_sees_them_bound(tmp_path):
+    make_trace(tmp_path, [{"cpu_milli": 400.0}] * 3)
+    output = run_one(tmp_path, {"mode": "snapshot"})
+    samples = columns(output, "samples", "arrived_pods", "scheduled_pods", "pending_pods")
+    assert samples == [(0, 0, 0), (1, 1, 2), (2, 2, 1), (3, 2, 1)]
+    assert [share for (share,) in columns(output, "samples", "arrived_cpu")] == pytest.approx([0, 0.4, 0.8, 1.2])
 
 
 def test_a_snapshot_tries_everything_once(tmp_path):
