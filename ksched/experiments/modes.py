@@ -189,10 +189,11 @@ class Inflate(Driver):
             self.recorder.failed += 1
             self.client.delete(Pod, decision.pod.namespace, decision.pod.name, grace_seconds=0)
         self._undecided -= 1
+        now = self.kernel.now
         if self._undecided:
-            self.kernel.call_later(0, self.recorder.probe, priority=SUBMIT)
+            self.kernel.call_at(now, self.recorder.probe, priority=SUBMIT)
         else:
-            self.kernel.call_later(self._gap, self._next, priority=SUBMIT)
+            self.kernel.call_at(now + self._gap, self._next, priority=SUBMIT)
 
     def notes(self) -> tuple[str, ...]:
         return (
