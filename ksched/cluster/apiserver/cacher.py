@@ -63,7 +63,7 @@ def at_revision(obj: Any, revision: int) -> Any:
 class _Change(WatchEvent):
     """What one revision did to one object, and the event it is to somebody who watches everything.
 
-    :meth:`Cacher.receive` fills it in, which costs half of what an ``__init__`` would.
+    :meth:`Cacher.receive` fills it in, which costs less than an ``__init__`` of so many fields.
     """
 
     __slots__ = ("_gone", "new", "old", "revision", "time")
