@@ -58,36 +58,29 @@ class BoundSpecs:
         return bound
 
 
-def binding(name: str, wanted: Assignment, clock: Clock, specs: BoundSpecs) -> Callable[[Pod], Pod]:
-    """The change a Binding makes to its pod (pkg/registry/core/pod/storage, assignPod)."""
+def bound(name: str, wanted: Assignment, clock: Clock, specs: BoundSpecs, pod: Pod) -> Pod:
+    """What a Binding makes of its pod (pkg/registry/core/pod/storage, assignPod)."""
     node, wanted_uid, annotations = wanted
-
-    def change(pod: Pod) -> Pod:
-        meta = pod.metadata
-        if not node:
-            raise errors.invalid("Binding", name, "target.name: Required value")
-        if wanted_uid and wanted_uid != meta.uid:
-            raise _refused(
-                name, f"Precondition failed: UID in precondition: {wanted_uid}, UID in object meta: {meta.uid}"
-            )
-        if meta.deletion_timestamp is not None:
-            raise _refused(name, f"pod {name} is being deleted, cannot be assigned to a host")
-        spec = pod.spec
-        if spec.node_name:
-            raise _refused(name, f'pod {name} is already assigned to node "{spec.node_name}"')
-        if spec.scheduling_gates:
-            raise _refused(name, f"pod {name} has non-empty .spec.schedulingGates")
-        merged = {**meta.annotations, **annotations} if annotations else meta.annotations
-        return _bound(
-            pod,
-            {
-                "metadata": _annotated(meta, {"annotations": merged, "resource_version": None}),
-                "spec": specs.get(spec, node),
-                "status": _scheduled(pod.status, clock.timestamp()),
-            },
-        )
-
-    return change
+    meta, spec = pod.metadata, pod.spec
+    if not node:
+        raise errors.invalid("Binding", name, "target.name: Required value")
+    if wanted_uid and wanted_uid != meta.uid:
+        raise _refused(name, f"Precondition failed: UID in precondition: {wanted_uid}, UID in object meta: {meta.uid}")
+    if meta.deletion_timestamp is not None:
+        raise _refused(name, f"pod {name} is being deleted, cannot be assigned to a host")
+    if spec.node_name:
+        raise _refused(name, f'pod {name} is already assigned to node "{spec.node_name}"')
+    if spec.scheduling_gates:
+        raise _refused(name, f"pod {name} has non-empty .spec.schedulingGates")
+    merged = {**meta.annotations, **annotations} if annotations else meta.annotations
+    return _bound(
+        pod,
+        {
+            "metadata": _annotated(meta, {"annotations": merged, "resource_version": None}),
+            "spec": specs.get(spec, node),
+            "status": _scheduled(pod.status, clock.timestamp()),
+        },
+    )
 
 
 def _refused(pod_name: str, why: str) -> errors.ApiError:
