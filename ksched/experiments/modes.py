@@ -130,7 +130,7 @@ class Timestamp(Driver):
     def _delete(self, arrival: Arrival) -> None:
         self._deletions -= 1
         for obj in arrival.objects:
-            self.client.delete(type(obj), obj.metadata.namespace, obj.name, _ignore)
+            self.client.delete(type(obj), obj.metadata.namespace, obj.name)
         self._look_for_end()
 
     def _sample(self) -> None:
@@ -187,12 +187,13 @@ class Inflate(Driver):
             return  # tried again before its deletion reached the scheduler
         if decision.node is None:
             self.recorder.failed += 1
-            self.client.delete(Pod, decision.pod.namespace, decision.pod.name, _ignore, grace_seconds=0)
+            self.client.delete(Pod, decision.pod.namespace, decision.pod.name, grace_seconds=0)
         self._undecided -= 1
+        now = self.kernel.now
         if self._undecided:
-            self.kernel.call_later(0, self.recorder.probe, priority=SUBMIT)
+            self.kernel.call_at(now, self.recorder.probe, priority=SUBMIT)
         else:
-            self.kernel.call_later(self._gap, self._next, priority=SUBMIT)
+            self.kernel.call_at(now + self._gap, self._next, priority=SUBMIT)
 
     def notes(self) -> tuple[str, ...]:
         return (
@@ -248,7 +249,3 @@ def _span(replay: Replay, horizon: int | None) -> int:
 def _must_succeed(result: object, error: Exception | None) -> None:
     if error is not None:
         raise InputError(f"the api-server refused an object of the trace: {error}", hint="see `ksched trace check`")
-
-
-def _ignore(result: object, error: Exception | None) -> None:
-    """The object is gone already."""

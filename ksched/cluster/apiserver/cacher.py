@@ -61,22 +61,19 @@ def at_revision(obj: Any, revision: int) -> Any:
 
 
 class _Change(WatchEvent):
-    """What one revision did to one object, and the event it is to somebody who watches everything."""
+    """What one revision did to one object, and the event it is to somebody who watches everything.
+
+    :meth:`Cacher.receive` fills it in, which costs less than an ``__init__`` of so many fields.
+    """
 
     __slots__ = ("_gone", "new", "old", "revision", "time")
+    __init__ = object.__init__
 
-    def __init__(self, revision: int, time: int, old: Any, new: Any) -> None:
-        self.revision = revision
-        self.time = time
-        self.old = old
-        self.new = new
-        self._gone: WatchEvent | None = None
-        if new is None:
-            self.type = DELETED
-            self.object = at_revision(old, revision)
-        else:
-            self.type = ADDED if old is None else MODIFIED
-            self.object = new
+    revision: int
+    time: int
+    old: Any
+    new: Any
+    _gone: WatchEvent | None
 
     @property
     def gone(self) -> WatchEvent:
@@ -200,15 +197,21 @@ class Cacher:
             return
         objects, window, revision = self.objects, self._window, batch.revision
         for key, value, _, _, version, _, _ in batch.kvs:
-            old, new = objects.get(key), None
+            change = _Change()
+            change.revision = revision
+            change.time = self._kernel.now
+            change._gone = None
+            change.old = old = objects.get(key)
             if version:
-                new = objects[key] = value
-                metadata = new.metadata.__dict__
+                change.type = ADDED if old is None else MODIFIED
+                change.object = change.new = objects[key] = value
+                metadata = value.metadata.__dict__
                 if metadata["resource_version"] is None:  # as in committed(), without a call for each
                     metadata["resource_version"] = str(revision)
-            elif old is not None:
-                del objects[key]
-            change = _Change(revision, self._kernel.now, old, new)
+            else:
+                change.type = DELETED
+                change.object = at_revision(objects.pop(key), revision)
+                change.new = None
             window.append(change)
             for watcher in self._everyone.values():
                 watcher.notice(change)

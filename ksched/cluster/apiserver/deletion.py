@@ -10,12 +10,16 @@ from typing import Any, NamedTuple
 from ksched.cluster.apiserver.errors import bad_request
 from ksched.cluster.apiserver.registry import Resource
 from ksched.cluster.clock import Clock
+from ksched.objects.base import replacing
+from ksched.objects.meta import KubeObject, ObjectMeta
 from ksched.sim.kernel import SECOND
 
 BACKGROUND = "Background"
 FOREGROUND = "Foreground"
 ORPHAN = "Orphan"
 PROPAGATION_FINALIZERS = {FOREGROUND: "foregroundDeletion", ORPHAN: "orphan"}
+
+_with_metadata = replacing(KubeObject, "metadata")
 
 
 class DeleteOptions(NamedTuple):
@@ -40,17 +44,20 @@ def begin_deletion(resource: Resource, current: Any, options: DeleteOptions, clo
     """The object marked for deletion, unchanged if there is nothing to mark, or ``Remove`` if it can go at once."""
     meta = current.metadata
     finalizers = _with_propagation(meta.finalizers, options.propagation)
-    changes: dict[str, Any] = {} if finalizers == meta.finalizers else {"finalizers": finalizers}
-    if resource.grace_seconds is not None:
-        changes |= _graceful(resource, current, options, clock)
-    elif not finalizers:
+    if resource.grace_seconds is None and not finalizers:
         return Remove(current)
-    elif meta.deletion_timestamp is None:
-        changes |= _marks(current, clock, 0)
+    changes: dict[str, Any] = {}
+    if meta.deletion_timestamp is None:
+        grace = 0 if resource.grace_seconds is None else resource.grace_seconds(current, options.grace_seconds)
+        changes = _marks(meta, grace, clock)
+    elif resource.grace_seconds is not None:
+        changes = _shortened(meta, options.grace_seconds, clock)
+    if finalizers != meta.finalizers:
+        changes["finalizers"] = finalizers
     if not changes:
         return current
     changes["resource_version"] = None
-    return current.replaced(metadata=meta.replaced(**changes))
+    return _with_metadata(current, {"metadata": meta.replaced(**changes)})
 
 
 def ready_to_remove(obj: Any) -> bool:
@@ -59,28 +66,22 @@ def ready_to_remove(obj: Any) -> bool:
     return meta.deletion_timestamp is not None and not meta.deletion_grace_period_seconds and not meta.finalizers
 
 
-def _graceful(resource: Resource, current: Any, options: DeleteOptions, clock: Clock) -> dict[str, Any]:
-    meta = current.metadata
-    assert resource.grace_seconds is not None
-    if meta.deletion_timestamp is None:
-        return _marks(current, clock, resource.grace_seconds(current, options.grace_seconds))
-    # A deletion under way can only be made shorter.
-    pending = meta.deletion_grace_period_seconds or 0
-    if options.grace_seconds is None or options.grace_seconds >= pending:
-        return {}
-    deadline = clock.parse(meta.deletion_timestamp) // SECOND - pending + options.grace_seconds
-    return {
-        "deletion_timestamp": clock.format(deadline),
-        "deletion_grace_period_seconds": options.grace_seconds,
-    }
-
-
-def _marks(current: Any, clock: Clock, grace: int) -> dict[str, Any]:
+def _marks(meta: ObjectMeta, grace: int, clock: Clock) -> dict[str, Any]:
     deadline = clock.timestamp() if grace == 0 else clock.format(clock.kernel.now // SECOND + grace)
     marks: dict[str, Any] = {"deletion_timestamp": deadline, "deletion_grace_period_seconds": grace}
-    if current.metadata.generation:
-        marks["generation"] = current.metadata.generation + 1  # its controllers have to act differently now
+    if meta.generation:
+        marks["generation"] = meta.generation + 1  # its controllers have to act differently now
     return marks
+
+
+def _shortened(meta: ObjectMeta, grace: int | None, clock: Clock) -> dict[str, Any]:
+    """A deletion under way can only be made shorter."""
+    assert meta.deletion_timestamp is not None
+    pending = meta.deletion_grace_period_seconds or 0
+    if grace is None or grace >= pending:
+        return {}
+    deadline = clock.parse(meta.deletion_timestamp) // SECOND - pending + grace
+    return {"deletion_timestamp": clock.format(deadline), "deletion_grace_period_seconds": grace}
 
 
 def _with_propagation(finalizers: tuple[str, ...], propagation: str) -> tuple[str, ...]:

@@ -236,7 +236,7 @@ class ApiServer:
 
     def bind(self, namespace: str, name: str, wanted: Assignment, then: Then) -> None:
         """pods/binding: 409 when the pod has a node already, is another one by uid, or is being deleted."""
-        change = subresources.binding(name, wanted, self.clock, self._bound_specs)
+        change = partial(subresources.bound, name, wanted, self.clock, self._bound_specs)
         self._modify(_PODS, namespace, name, change, then)
 
     def scale(self, cls: type[KubeObject], namespace: str, name: str, replicas: int, then: Then) -> None:

@@ -18,6 +18,9 @@ _AROUND_TWO_TEXTS = 6
 _SPECS_KEPT = 1 << 14
 """About as many as there are bound pods in a large run: each has a spec of its own node."""
 
+# Many clusters of one process have pods of the same specs, so what had to be encoded is remembered for all of them.
+_ENCODED: IdentityCache[Any, int] = IdentityCache()
+
 
 class Sizes:
     """The sizes of one api-server's objects."""
@@ -43,4 +46,11 @@ class Sizes:
     def of_spec(self, spec: Any) -> int:
         """Length in bytes of a spec's JSON."""
         known = self.specs.get(spec)
-        return known or self.specs.put(spec, len(json.dumps(spec.to_dict(), separators=(",", ":"))))
+        if known is None:
+            known = _ENCODED.get(spec) or _ENCODED.put(spec, _encoded(spec))
+            self.specs.put(spec, known)
+        return known
+
+
+def _encoded(spec: Any) -> int:
+    return len(json.dumps(spec.to_dict(), separators=(",", ":")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from ksched.objects.base import IdentityCache
@@ -37,11 +38,15 @@ def initial_status(spec: PodSpec) -> PodStatus:
     """A new pod is Pending, with its QoS class and, if it is gated, the condition that says so."""
     status = _INITIAL_STATUS.get(spec)
     if status is None:
-        status = PodStatus(phase=PENDING, qos_class=qos_class(spec))
-        if spec.scheduling_gates:
-            status = status.replaced(conditions=(_GATED,))
-        _INITIAL_STATUS.put(spec, status)
+        status = _INITIAL_STATUS.put(spec, _pending(qos_class(spec), bool(spec.scheduling_gates)))
     return status
+
+
+@cache
+def _pending(qos: str, gated: bool) -> PodStatus:
+    """One object for all pods it fits, so that what is made of it later can be one object, too."""
+    status = PodStatus(phase=PENDING, qos_class=qos)
+    return status.replaced(conditions=(_GATED,)) if gated else status
 
 
 _INITIAL_STATUS: IdentityCache[PodSpec, PodStatus] = IdentityCache()

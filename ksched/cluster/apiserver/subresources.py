@@ -58,37 +58,29 @@ class BoundSpecs:
         return bound
 
 
-def binding(name: str, wanted: Assignment, clock: Clock, specs: BoundSpecs) -> Callable[[Pod], Pod]:
-    """The change a Binding makes to its pod (pkg/registry/core/pod/storage, assignPod)."""
+def bound(name: str, wanted: Assignment, clock: Clock, specs: BoundSpecs, pod: Pod) -> Pod:
+    """What a Binding makes of its pod (pkg/registry/core/pod/storage, assignPod)."""
     node, wanted_uid, annotations = wanted
-
-    def change(pod: Pod) -> Pod:
-        meta = pod.metadata
-        if not node:
-            raise errors.invalid("Binding", name, "target.name: Required value")
-        if wanted_uid and wanted_uid != meta.uid:
-            raise _refused(
-                name, f"Precondition failed: UID in precondition: {wanted_uid}, UID in object meta: {meta.uid}"
-            )
-        if meta.deletion_timestamp is not None:
-            raise _refused(name, f"pod {name} is being deleted, cannot be assigned to a host")
-        spec, status = pod.spec, pod.status
-        if spec.node_name:
-            raise _refused(name, f'pod {name} is already assigned to node "{spec.node_name}"')
-        if spec.scheduling_gates:
-            raise _refused(name, f"pod {name} has non-empty .spec.schedulingGates")
-        merged = {**meta.annotations, **annotations} if annotations else meta.annotations
-        conditions = _scheduled(status.conditions, clock.timestamp())
-        return _bound(
-            pod,
-            {
-                "metadata": _annotated(meta, {"annotations": merged, "resource_version": None}),
-                "spec": specs.get(spec, node),
-                "status": _with_conditions(status, {"conditions": conditions}),
-            },
-        )
-
-    return change
+    meta, spec = pod.metadata, pod.spec
+    if not node:
+        raise errors.invalid("Binding", name, "target.name: Required value")
+    if wanted_uid and wanted_uid != meta.uid:
+        raise _refused(name, f"Precondition failed: UID in precondition: {wanted_uid}, UID in object meta: {meta.uid}")
+    if meta.deletion_timestamp is not None:
+        raise _refused(name, f"pod {name} is being deleted, cannot be assigned to a host")
+    if spec.node_name:
+        raise _refused(name, f'pod {name} is already assigned to node "{spec.node_name}"')
+    if spec.scheduling_gates:
+        raise _refused(name, f"pod {name} has non-empty .spec.schedulingGates")
+    merged = {**meta.annotations, **annotations} if annotations else meta.annotations
+    return _bound(
+        pod,
+        {
+            "metadata": _annotated(meta, {"annotations": merged, "resource_version": None}),
+            "spec": specs.get(spec, node),
+            "status": _scheduled(pod.status, clock.timestamp()),
+        },
+    )
 
 
 def _refused(pod_name: str, why: str) -> errors.ApiError:
@@ -97,17 +89,17 @@ def _refused(pod_name: str, why: str) -> errors.ApiError:
 
 # Copies of a validated object cost a tenth of making one.
 _SCHEDULED = Condition(type="PodScheduled", status="True", last_transition_time="")
-_SCHEDULED_AT: dict[str, tuple[Condition, ...]] = {}
+_LAST_SCHEDULED: IdentityCache[PodStatus, PodStatus] = IdentityCache(64)
 
 
-def _scheduled(conditions: tuple[Condition, ...], now: str) -> tuple[Condition, ...]:
-    shared = _SCHEDULED_AT.get(now)
-    if shared is None:
-        _SCHEDULED_AT.clear()  # time only goes on; one moment is all that is ever asked for again
-        shared = _SCHEDULED_AT[now] = (_since(_SCHEDULED, {"last_transition_time": now}),)
-    if not conditions:
-        return shared
-    return (*(c for c in conditions if c.type != "PodScheduled"), *shared)
+def _scheduled(status: PodStatus, now: str) -> PodStatus:
+    """What becomes of a status when its pod is bound: one object for pods that share theirs and are bound at once."""
+    last = _LAST_SCHEDULED.get(status)
+    if last is not None and last.conditions[-1].last_transition_time == now:
+        return last
+    others = [condition for condition in status.conditions if condition.type != "PodScheduled"]
+    conditions = (*others, _since(_SCHEDULED, {"last_transition_time": now}))
+    return _LAST_SCHEDULED.put(status, _with_conditions(status, {"conditions": conditions}))
 
 
 def budget_of(pod: Pod, budgets: Sequence[PodDisruptionBudget]) -> PodDisruptionBudget | None:
