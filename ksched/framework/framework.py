@@ -176,14 +176,17 @@ class Framework(BindingCycle):
         if entry.outcome is None:
             entry.outcome = merge((p, kept[p.name]) for p in self._pre_filters if p.name in kept)
         answers: dict[str, Any] = {}
+        skipping: tuple[str, ...] = ()
         if entry.outcome.status is None:
             for plugin in entry.moment_pre_filters:
                 name = cycle.plugin = plugin.name
                 answer = answers[name] = guarded(plugin, "pre_filter", cycle, pod)
-                if answer is not None and not (isinstance(answer, Status) and answer.code is Code.SKIP):
+                if isinstance(answer, Status) and answer.code is Code.SKIP:
+                    skipping += (name,)
+                elif answer is not None:
                     break
             else:
-                return entry.outcome_without(tuple([name for name in answers if answers[name] is not None]))
+                return entry.outcome_without(skipping)
         return merge(self._pre_filter_answers(kept | answers, cycle, pod))
 
     def _pre_filter_answers(self, known: dict[str, Any], cycle: Cycle, pod: PodView) -> Iterator[tuple[Any, Any]]:

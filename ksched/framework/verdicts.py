@@ -22,6 +22,8 @@ PASSES = 0
 _BOOL = np.dtype(np.bool_)
 """Compared with this a dtype is judged three times as fast as with the type."""
 _MAX_LOOKUP_BITS = 6
+_FEW = 8
+"""Up to here looking rows up one by one is faster than numpy."""
 
 Reasons = tuple[str | tuple[str, bool], ...]
 """Each alone where evicting pods might help, else with False."""
@@ -113,6 +115,11 @@ class Verdicts:
 
     def encode(self, plugin: str, order: int, result: FilterResult, n: int) -> Int32Array | None:
         """A Filter's result over ``n`` rows as verdict ids, None if all pass; PluginError if it is of no known form."""
+        ids = self.ids(plugin, order, result, n)
+        return ids if ids is None else np.asarray(ids, dtype=np.int32)
+
+    def ids(self, plugin: str, order: int, result: FilterResult, n: int) -> list[int] | Int32Array | None:
+        """:meth:`encode`, but a list for few rows."""
         if result is None:
             return None
         reasons: Reasons
@@ -130,8 +137,9 @@ class Verdicts:
         ids = self._combinations.get(key)
         if ids is None:
             ids = self._combinations[key] = _Combinations(self, plugin, order, reasons)
-        if len(reasons) > _MAX_LOOKUP_BITS:
-            return np.fromiter(map(ids.__getitem__, zip(*masks.tolist(), strict=True)), np.int32, n)
+        if n <= _FEW or len(reasons) > _MAX_LOOKUP_BITS:
+            holding = masks.tolist()
+            return list(map(ids.__getitem__, zip(holding) if masks.ndim == 1 else zip(*holding)))
         which = masks.view(np.uint8) if masks.ndim == 1 else np.packbits(masks, 0, "little")[0]
         codes: Int32Array = ids.table.take(which)
         return codes
