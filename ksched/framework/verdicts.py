@@ -138,8 +138,8 @@ class Verdicts:
         if ids is None:
             ids = self._combinations[key] = _Combinations(self, plugin, order, reasons)
         if n <= _FEW or len(reasons) > _MAX_LOOKUP_BITS:
-            holding = masks.tolist()
-            return list(map(ids.__getitem__, zip(holding) if masks.ndim == 1 else zip(*holding)))
+            holding = [masks.tolist()] if masks.ndim == 1 else masks.tolist()
+            return list(map(ids.__getitem__, zip(*holding, strict=True)))
         which = masks.view(np.uint8) if masks.ndim == 1 else np.packbits(masks, 0, "little")[0]
         codes: Int32Array = ids.table.take(which)
         return codes
