@@ -143,9 +143,9 @@ class FilterColumn(Column):
             raise
         except Exception as error:
             raise blamed(self.plugin, "filter", (self.pod,), error) from error
-        codes = None if result is None else self._verdicts.ids(self.plugin.name, self._order, result, nodes.n)
+        codes = None if result is None else self._verdicts.encode(self.plugin.name, self._order, result, nodes.n)
         if nodes.everything:
-            self.codes = np.zeros(nodes.n, dtype=np.int32) if codes is None else np.asarray(codes, dtype=np.int32)
+            self.codes = np.zeros(nodes.n, dtype=np.int32) if codes is None else codes
             self.rejects = codes is not None
         elif codes is not None:
             self.codes[nodes.select], self.rejects = codes, True

@@ -179,17 +179,21 @@ class SignatureEntry:
         self.count = self.rejected[PASSES]
 
     def _filter_rows(self, rows: IntArray) -> None:
-        first, before = self._first_verdicts(rows, len(rows)), self.first[rows]
+        first, before = self._first_verdicts(rows, len(rows)), self.first.take(rows)
         passes = first == PASSES
         self._passing = rows[passes]
-        if not np.count_nonzero(first != before):
+        moved = (first != before).nonzero()[0]
+        if not len(moved):
             return
         self.first[rows] = first
         self.feasible[rows] = passes
         self._rows = None
-        self.rejected.subtract(counts_of(before))
-        self.rejected.update(counts_of(first))
-        self.count = self.rejected[PASSES]
+        rejected = self.rejected
+        for verdict, count in counts_of(before.take(moved)).items():
+            rejected[verdict] -= count
+        for verdict, count in counts_of(first.take(moved)).items():
+            rejected[verdict] += count
+        self.count = rejected[PASSES]
 
     def _first_verdicts(self, rows: IntArray | slice, size: int) -> Int32Array:
         rejecting = [column.codes[rows] for column in self.filters if column.rejects]
