@@ -19,6 +19,7 @@ from ksched.tables import ALL_GROUPS, ELSEWHERE, GROUPS, IMAGES, NODE, USAGE, No
 from ksched.tables.arrays import BoolArray, Int32Array, IntArray
 
 _FEW = 8
+"""So few rows are asked about again sooner than it is known which of them need be."""
 
 Positions = tuple[int, int, int]
 """Where the change logs of all column groups stood, in the order of GROUPS."""
