@@ -23,13 +23,6 @@ Counters = npt.NDArray[np.integer]
 Draws = npt.NDArray[np.uint64]
 
 
-def _mix(x: int) -> int:
-    x = (x + _GOLDEN) & _MASK
-    x = ((x ^ (x >> 30)) * _MIX1) & _MASK
-    x = ((x ^ (x >> 27)) * _MIX2) & _MASK
-    return x ^ (x >> 31)
-
-
 def _mix_array(x: Draws) -> Draws:
     x = x + np.uint64(_GOLDEN)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(_MIX1)
@@ -74,4 +67,4 @@ def draw(state: int, counter: int | Counters) -> int | Draws:
     if isinstance(counter, np.ndarray):
         with np.errstate(over="ignore"):
             return _mix_array(counter.astype(np.uint64) ^ np.uint64(state))
-    return _mix(state ^ (int(counter) & _MASK))
+    return extended(state, int(counter))

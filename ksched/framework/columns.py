@@ -18,6 +18,9 @@ from ksched.framework.verdicts import PASSES, Verdicts
 from ksched.tables import ALL_GROUPS, ELSEWHERE, GROUPS, IMAGES, NODE, USAGE, NodeTable, NodeView
 from ksched.tables.arrays import BoolArray, Int32Array, IntArray
 
+_FEW = 8
+"""So few rows are asked about again sooner than it is known which of them need be."""
+
 Positions = tuple[int, int, int]
 """Where the change logs of all column groups stood, in the order of GROUPS."""
 
@@ -90,10 +93,16 @@ class Column(Watermark):
         return bool(self._reads & USAGE)
 
     def _changed(self, leader: Watermark | None) -> NodeView:
-        """The rows that changed since the last time; mostly ``leader``, whose columns are asked together, knows."""
-        if leader is not None and self.positions == leader.before and not leader.moved & ~self.groups:
-            self.positions = leader.positions
-            return leader.nodes
+        """The rows that changed since the last time; mostly ``leader``, whose columns are asked together, knows.
+
+        A column that another signature shares may have been refreshed meanwhile: of the few rows that the leader knows
+        all are asked about again, which takes less than finding out which of them changed since.
+        """
+        if leader is not None and not leader.moved & ~self.groups:
+            before, now = leader.before, leader.positions
+            if self.positions == before or (leader.nodes.n <= _FEW and before < self.positions < now):
+                self.positions = now
+                return leader.nodes
         return NodeView(self._table, self.touched())
 
     def _note_reads(self, reads: int) -> None:

@@ -32,11 +32,25 @@ NO_OPINION = 1
 
 
 class Scored(NamedTuple):
-    """One plugin's normalised scores, aligned with the rows evaluated. A :class:`ScorePart` has the same fields."""
+    """One plugin's normalised ``scores``, aligned with the rows evaluated, or of these ``rows`` among ``size``.
+
+    ``name``, ``weight`` and ``normalized`` are what a :class:`ScorePart` has too.
+    """
 
     name: str
     weight: int
-    normalized: AnyArray
+    scores: AnyArray
+    rows: IntArray | None = None
+    size: int = 0
+
+    @property
+    def normalized(self) -> AnyArray:
+        """The scores, aligned with the rows evaluated; 0 where nobody was asked."""
+        if self.rows is None:
+            return self.scores
+        spread = np.zeros(self.size, dtype=np.int64)
+        spread[self.rows] = self.scores
+        return spread
 
 
 def counts_of(verdicts: Int32Array) -> dict[int, int]:
@@ -165,17 +179,21 @@ class SignatureEntry:
         self.count = self.rejected[PASSES]
 
     def _filter_rows(self, rows: IntArray) -> None:
-        first, before = self._first_verdicts(rows, len(rows)), self.first[rows]
+        first, before = self._first_verdicts(rows, len(rows)), self.first.take(rows)
         passes = first == PASSES
         self._passing = rows[passes]
-        if not np.count_nonzero(first != before):
+        moved = (first != before).nonzero()[0]
+        if not len(moved):
             return
         self.first[rows] = first
         self.feasible[rows] = passes
         self._rows = None
-        self.rejected.subtract(counts_of(before))
-        self.rejected.update(counts_of(first))
-        self.count = self.rejected[PASSES]
+        rejected = self.rejected
+        for verdict, count in counts_of(before.take(moved)).items():
+            rejected[verdict] -= count
+        for verdict, count in counts_of(first.take(moved)).items():
+            rejected[verdict] += count
+        self.count = rejected[PASSES]
 
     def _first_verdicts(self, rows: IntArray | slice, size: int) -> Int32Array:
         rejecting = [column.codes[rows] for column in self.filters if column.rejects]
@@ -224,6 +242,16 @@ class SignatureEntry:
             self._totals[rows] = totals
         return self._totals
 
+    def ranking(self, feasible: BoolArray) -> tuple[IntArray, Int64Array]:
+        """The rows of ``feasible``, for which :meth:`score` was just called, and their totals."""
+        if feasible is not self.feasible:
+            rows = feasible.nonzero()[0]
+        elif self.ranked is not None:
+            return self.ranked
+        else:
+            rows = self._feasible_rows()
+        return rows, self.totals.take(rows)
+
     def score(self, feasible: BoolArray) -> None:
         """Bring ``totals`` up to date for ``feasible``, the entry's own or part of it, with at least one row.
 
@@ -234,7 +262,7 @@ class SignatureEntry:
         passing = NodeView(self.table, self._passing) if moved and changed is not None else changed
         whole = feasible is self.feasible
         chosen = self._feasible_rows() if whole else feasible.nonzero()[0]
-        everything = changed is None
+        everything = changed is None or not self.parts
         for part in self.parts:
             # For the entry's own feasible rows: of others in a mere part nobody would know the next time.
             part.column.refresh_where(self.feasible, self._watermark, moved, passing)

@@ -31,7 +31,7 @@ from ksched.framework.evaluation import (
 )
 from ksched.framework.events import EventToRegister
 from ksched.framework.extender_transport import ExtenderError
-from ksched.framework.extenders import EXTENDER
+from ksched.framework.extenders import EXTENDER, Scores
 from ksched.framework.invoke import guarded, judging
 from ksched.framework.listers import Listers
 from ksched.framework.node_order import NodeOrder
@@ -42,13 +42,13 @@ from ksched.framework.preemption import Failure, Rejected, RowMemory
 from ksched.framework.profile import Profile
 from ksched.framework.protocols import PostFilterResult
 from ksched.framework.score_part import ScorePart
-from ksched.framework.selection import INFEASIBLE, TieBreak
+from ksched.framework.selection import TieBreak
 from ksched.framework.signatures import SignatureCache, is_local
 from ksched.framework.status import Code, Status
 from ksched.framework.verdicts import PASSES, Rejection, Verdict, Verdicts
 from ksched.framework.what_if import WhatIf
 from ksched.tables import ExpectedPod, Memo, NodeTable, NodeView, PodView
-from ksched.tables.arrays import BoolArray, Int32Array, Int64Array, IntArray
+from ksched.tables.arrays import Int32Array, Int64Array, IntArray
 
 _MEMORIES = 8
 """Memories that PostFilter plugins share between signatures; each may hold a line of pods for every node."""
@@ -176,14 +176,17 @@ class Framework(BindingCycle):
         if entry.outcome is None:
             entry.outcome = merge((p, kept[p.name]) for p in self._pre_filters if p.name in kept)
         answers: dict[str, Any] = {}
+        skipping: tuple[str, ...] = ()
         if entry.outcome.status is None:
             for plugin in entry.moment_pre_filters:
                 name = cycle.plugin = plugin.name
                 answer = answers[name] = guarded(plugin, "pre_filter", cycle, pod)
-                if answer is not None and not (isinstance(answer, Status) and answer.code is Code.SKIP):
+                if isinstance(answer, Status) and answer.code is Code.SKIP:
+                    skipping += (name,)
+                elif answer is not None:
                     break
             else:
-                return entry.outcome_without(tuple([name for name in answers if answers[name] is not None]))
+                return entry.outcome_without(skipping)
         return merge(self._pre_filter_answers(kept | answers, cycle, pod))
 
     def _pre_filter_answers(self, known: dict[str, Any], cycle: Cycle, pod: PodView) -> Iterator[tuple[Any, Any]]:
@@ -237,18 +240,16 @@ class Framework(BindingCycle):
             return Evaluated(None, first, feasible, 0, _NO_TOTALS, [], rejected), looked_at
         entry.score(feasible)
         parts: list[Scored | ScorePart] = [*entry.parts]
-        if exact and entry.ranked is not None and not entry.moment_scores and not self._extending:
-            ranked, totals = entry.ranked
-            return Evaluated(None, first, feasible, count, totals, parts, rejected, ranked), looked_at
-        totals = entry.totals
-        if not exact:
-            totals = np.where(feasible, totals, INFEASIBLE)
+        if exact and entry.ranked is None and not entry.moment_scores and not self._extending:
+            return Evaluated(None, first, feasible, count, entry.totals, parts, rejected), looked_at
+        rows, totals = entry.ranking(feasible)
         if entry.moment_scores:
-            totals = self._add_moment_scores(entry, totals, parts, feasible, count, self._ask(entry, cycle, pod))
+            totals = self._add_moment_scores(entry, rows, totals, parts, self._ask(entry, cycle, pod))
         if self._extending and count > 1:
-            rows = np.flatnonzero(feasible)
-            totals = self._add_extender_points(totals, parts, pod, rows, rows)
-        return Evaluated(None, first, feasible, count, totals, parts, rejected), looked_at
+            for given in self._extender_points(pod, rows):
+                totals = totals + given.points
+                parts.append(Scored(given.name, 1, given.points, rows, self.table.n))
+        return Evaluated(None, first, feasible, count, totals, parts, rejected, rows), looked_at
 
     def _rows_of(self, names: frozenset[str]) -> IntArray:
         index = self.table.index
@@ -270,7 +271,10 @@ class Framework(BindingCycle):
         found = score_feasible(self.table, rows, first, scores, what_if.ask, self.base)
         if self._extenders and found.count > 1:
             positions = np.flatnonzero(found.feasible)
-            found.totals = self._add_extender_points(found.totals, found.parts, pod, rows[positions], positions)
+            for given in self._extender_points(pod, rows[positions]):
+                part = Scored(given.name, 1, given.points, positions, len(rows))
+                found.totals = found.totals + part.normalized
+                found.parts.append(part)
         return found
 
     # -- extenders ------------------------------------------------------------------------------------------
@@ -285,16 +289,9 @@ class Framework(BindingCycle):
         ]
         return np.array(ids, dtype=np.int32)
 
-    def _add_extender_points(
-        self, totals: Int64Array, parts: list[Scored | ScorePart], pod: PodView, rows: IntArray, positions: IntArray
-    ) -> Int64Array:
-        """``totals`` with the extenders' points for the feasible ``rows``, which are at ``positions`` in it."""
-        for given in self._extenders.scores(pod, [self.table.nodes[row] for row in rows.tolist()]):
-            added = np.zeros(len(totals), dtype=np.int64)
-            added[positions] = given.points
-            totals = totals + added
-            parts.append(Scored(given.name, 1, added))
-        return totals
+    def _extender_points(self, pod: PodView, rows: IntArray) -> list[Scores]:
+        """What each extender has to say of the feasible ``rows``."""
+        return self._extenders.scores(pod, [self.table.nodes[row] for row in rows.tolist()])
 
     def wanted_scores(
         self, entry: SignatureEntry, ask: Callable[[Any], Ask], feasible: IntArray
@@ -334,27 +331,24 @@ class Framework(BindingCycle):
     def _add_moment_scores(
         self,
         entry: SignatureEntry,
+        rows: IntArray,
         totals: Int64Array,
         parts: list[Scored | ScorePart],
-        feasible: BoolArray,
-        count: int,
         ask: Callable[[Any], Ask],
     ) -> Int64Array:
-        """``totals`` with the points of Score plugins that are asked every time; ``parts`` grows by theirs."""
-        everywhere = count == self.table.n
-        rows = None if everywhere else feasible.nonzero()[0]
-        nodes = NodeView(self.table, rows)
+        """``totals`` of the feasible ``rows`` with the points of Score plugins that are asked every time.
+
+        ``parts`` grows by theirs.
+        """
+        n = self.table.n
+        nodes = NodeView(self.table, None if len(rows) == n else rows)
         for plugin, weight in entry.moment_scores:
             asked = ask(plugin)
             if not wants_score(plugin, asked, nodes):
                 continue
             points = score_view(nodes, plugin, asked)
-            if rows is not None:
-                spread = np.zeros(len(totals), dtype=np.int64)
-                spread[rows] = points
-                points = spread
             totals = totals + (points if weight == 1 else points * weight)
-            parts.append(Scored(plugin.name, weight, points))
+            parts.append(Scored(plugin.name, weight, points, rows, n))
         return totals
 
     # -- nominated pods -------------------------------------------------------------------------------------

@@ -165,7 +165,8 @@ class ScorePart:
         everything = changed is None or inputs != self._inputs or (self._fresh is None and len(self.kept) != len(raw))
         if not everything and changed is not None:
             self._keep()
-            chosen = changed.rows[feasible[changed.select]]
+            # All that changed is feasible for the signature, but some may lie outside a mere part of its rows.
+            chosen = changed.rows if whole else changed.rows[feasible[changed.select]]
             of_chosen = raw.take(chosen)
         # Rows that were left out this time would not be known to be missing the next.
         self._inputs = inputs if whole else _UNSET

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from ksched.errors import PluginError
 from ksched.framework.protocols import FilterResult, Reject, Rejections
@@ -21,6 +22,7 @@ from ksched.tables.arrays import BoolArray, Int32Array
 PASSES = 0
 _BOOL = np.dtype(np.bool_)
 """Compared with this a dtype is judged three times as fast as with the type."""
+_BYTE = np.dtype(np.uint8)
 _MAX_LOOKUP_BITS = 6
 
 Reasons = tuple[str | tuple[str, bool], ...]
@@ -132,8 +134,8 @@ class Verdicts:
             ids = self._combinations[key] = _Combinations(self, plugin, order, reasons)
         if len(reasons) > _MAX_LOOKUP_BITS:
             return np.fromiter(map(ids.__getitem__, zip(*masks.tolist(), strict=True)), np.int32, n)
-        which = masks.view(np.uint8) if masks.ndim == 1 else np.packbits(masks, 0, "little")[0]
-        codes: Int32Array = ids.table.take(which)
+        which = masks.view(_BYTE)
+        codes: Int32Array = ids.table.take(which if masks.ndim == 1 else ids.weights.dot(which))
         return codes
 
 
@@ -156,6 +158,11 @@ class _Combinations(dict[tuple[bool, ...], int]):
         code = Code.UNSCHEDULABLE if resolvable else Code.UNSCHEDULABLE_AND_UNRESOLVABLE
         reasons = tuple(reason[0] if isinstance(reason, tuple) else str(reason) for reason in chosen)
         return self._verdicts.id(Verdict(self._plugin, code, reasons, self._order))
+
+    @cached_property
+    def weights(self) -> npt.NDArray[np.uint8]:
+        """What each reason adds to a row's place in :attr:`table`."""
+        return np.array([1 << i for i in range(len(self._reasons))], dtype=_BYTE)
 
     @cached_property
     def table(self) -> Int32Array:

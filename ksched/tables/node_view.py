@@ -27,6 +27,8 @@ from ksched.tables.volumes import VolumeColumns
 
 _NONZERO_RESOURCES = (CPU, MEMORY)
 _NONZERO_ROW = {CPU: 0, MEMORY: 1}
+_INTP = np.dtype(np.intp)
+"""As a dtype, since numpy takes as long to make one of a type as to make a small array."""
 
 
 class NodeView:
@@ -50,7 +52,7 @@ class NodeView:
             row = int(rows[0])
             self.n, self.select = 1, slice(row, row + 1)
         else:
-            self.n, self.select = len(rows), np.array(rows, dtype=np.intp) if isinstance(rows, list) else rows
+            self.n, self.select = len(rows), np.array(rows, dtype=_INTP) if isinstance(rows, list) else rows
         self.reads = 0
         """Bit set of the column groups read through this view so far."""
 

@@ -19,6 +19,10 @@ from ksched.tables import NodeView, PodView
 from ksched.tables.arrays import Int64Array
 from ksched_plugins.gpu.largest_node import LargestNode
 
+# Numbers as arrays, since numpy takes longer to convert one than to calculate with it.
+_ONE = np.array(1.0)
+_HUNDRED = np.array(100.0)
+
 
 class GpuBestFit:
     """Scores by minus what remains, stretched so that the fullest node gets 100."""
@@ -29,7 +33,6 @@ class GpuBestFit:
     Args = LargestNode
 
     def __init__(self, args: LargestNode) -> None:
-        # As arrays, since numpy takes longer to convert a number than to divide by it.
         self._twice_cpu: Int64Array = np.array([2 * args.cpu_milli])
         self._twice_gpu: Int64Array = np.array([2 * args.gpu_milli])
 
@@ -39,5 +42,5 @@ class GpuBestFit:
         # Divided by 2 C at once, which rounds as halving afterwards does.
         half_cpu_left = (nodes.free(CPU) - pod.request(CPU)) / self._twice_cpu
         half_gpu_left = (nodes.devices.milli_free - wanted) / self._twice_gpu
-        raw: Int64Array = ((1 - (half_cpu_left + half_gpu_left)) * 100).astype(np.int64)
+        raw: Int64Array = ((_ONE - (half_cpu_left + half_gpu_left)) * _HUNDRED).astype(np.int64)
         return raw

@@ -28,5 +28,5 @@ class Random:
             ranks, drawn = nodes.name_ranks, cycle.random() % len(nodes)
             present = np.zeros(nodes.total_nodes, dtype=np.bool_)
             present[ranks] = True
-            points[ranks == present.nonzero()[0][drawn]] = 100
+            points[(ranks == present.nonzero()[0][drawn]).argmax()] = 100
         return points
