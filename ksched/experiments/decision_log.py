@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ksched.experiments.columns import BLOCK, Labels, Lengths, integers
 from ksched.experiments.rejection_log import RejectionLog
-from ksched.framework import Candidate, Decision, Outcome, Rejection
+from ksched.framework import Candidate, Decision, Rejection
 
 TOP = 5
 """How many of the best nodes a decision keeps, with every plugin's weighted score."""
@@ -50,7 +50,7 @@ class DecisionLog:
         self._pods: list[str] = []
         self._workloads: list[str] = []
         self._attempt = array("q")
-        self._outcomes: list[Outcome] = []
+        self._outcomes = Labels()
         self._node: list[str | None] = []
         self._evaluated = array("q")
         self._feasible = array("q")
@@ -87,7 +87,7 @@ class DecisionLog:
         self._pods.extend([pod.key for pod in pods])
         self._workloads.extend([pod.workload for pod in pods])
         self._attempt.extend([decision.attempt for decision in decisions])
-        self._outcomes.extend([decision.outcome for decision in decisions])
+        self._outcomes.extend([decision.outcome.value for decision in decisions])
         self._node.extend([decision.node for decision in decisions])
         self._evaluated.extend([decision.evaluated for decision in decisions])
         self._feasible.extend([decision.feasible for decision in decisions])
@@ -108,7 +108,6 @@ class DecisionLog:
     def to_arrow(self) -> pa.Table:
         """The table ``decisions``."""
         self._write()
-        results = pa.array([outcome.value for outcome in self._outcomes], pa.string())
         decisions = range(len(self._pods))
         return pa.table(
             {
@@ -117,7 +116,7 @@ class DecisionLog:
                 "pod": pa.array(self._pods, pa.string()),
                 "workload": pa.array(self._workloads, pa.string()),
                 "attempt": integers(self._attempt, pa.int32()),
-                "result": results.dictionary_encode(),
+                "result": self._outcomes.to_arrow(),
                 "node": pa.array(self._node, pa.string()),
                 "evaluated": integers(self._evaluated, pa.int32()),
                 "feasible": integers(self._feasible, pa.int32()),

@@ -101,9 +101,10 @@ class PodLog:
     def _write(self) -> None:
         """Append what the latest pods said of themselves to the columns."""
         pods, self._unwritten = self._unwritten, []
-        self._names.extend([pod.key for pod in pods])
-        self._workload.extend(map(_workload, pods))
-        self._index.extend([completion_index(pod.metadata.annotations) for pod in pods])
+        names, annotations = [pod.key for pod in pods], [pod.metadata.annotations for pod in pods]
+        self._names.extend(names)
+        self._workload.extend(map(pairing_id, annotations, names))
+        self._index.extend(map(completion_index, annotations))
         self._infos.extend([compile_spec(pod.spec) for pod in pods])
 
     def _make_room(self) -> None:
