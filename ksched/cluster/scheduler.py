@@ -111,7 +111,8 @@ class _Attempt:
 class Scheduler:
     """One scheduler process: a framework per profile over one cache, one queue.
 
-    ``on_decision`` is called with every :class:`~ksched.framework.Decision` as soon as it is made.
+    ``on_decision`` is called with every :class:`~ksched.framework.Decision` once it is made and the pod that found a
+    node assumed there.
 
     With ``stepwise`` it stops before every decision: the pod is ``held``, time must stand still, and :meth:`decide`
     goes on. Nothing comes out differently, because a decision is the last thing that happens in its event.
@@ -296,23 +297,37 @@ class Scheduler:
         self._wake()
 
     def _begin_cycle(self) -> None:
+        self._next_cycle()
+        self._go_on()
+
+    def _end_cycle(self, queued: QueuedPod) -> None:
+        self._schedule_one(queued)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """If the cycle is over: the next ones, here and now as long as nothing else is due before them."""
+        while not self._busy and self.queue.has_active and self._kernel.comes_next(SCHEDULE):
+            self._busy = True
+            self._next_cycle()
+        if not self._busy:
+            self._wake()
+
+    def _next_cycle(self) -> None:
         """Take the next pod; the decision falls when its computation is done."""
         self.queue.flush(self._kernel.now)
         queued = self.queue.pop()
         if queued is None:
             self._busy = False
-            self._wake()
-            return
-        if self._decision_time.is_zero:
+        elif self._decision_time.is_zero:
             self._schedule_one(queued)
         else:
             delay = self._decision_time()
-            self._kernel.call_at(self._kernel.now + delay, self._schedule_one, queued, priority=SCHEDULE)
+            self._kernel.call_at(self._kernel.now + delay, self._end_cycle, queued, priority=SCHEDULE)
 
     def _schedule_one(self, queued: QueuedPod) -> None:
         if not self._still_wanted(queued.pod):
             self.queue.done(queued.pod.uid)
-            self._cycle_over()
+            self._busy = False
         elif self.stepwise:
             self.held = queued
         else:
@@ -324,10 +339,7 @@ class Scheduler:
         if queued is None:
             raise RuntimeError("no pod is held")
         self._decide(queued)
-
-    def _cycle_over(self) -> None:
-        self._busy = False
-        self._wake()
+        self._go_on()
 
     def _still_wanted(self, pod: PodView) -> bool:
         current = self._known(pod)
@@ -345,15 +357,15 @@ class Scheduler:
         framework, cycle = self.cycle_of(queued)
         decision = framework.schedule(queued.pod, cycle, top=self._candidates)
         attempt = _Attempt(self, framework, cycle, queued, decision, decision.node or "")
-        scheduled = decision.outcome is Outcome.SCHEDULED
-        tried = _NO_NOMINATION if scheduled else self._post_filter(attempt)
-        for observe in self.on_decision:
-            observe(decision)
+        scheduled, tried = decision.outcome is Outcome.SCHEDULED, _NO_NOMINATION
         if scheduled:
             self._place(attempt)
-        elif self._preempt(attempt, tried):
-            return
-        self._cycle_over()
+        else:
+            tried = self._post_filter(attempt)
+        for observe in self.on_decision:
+            observe(decision)
+        if scheduled or not self._preempt(attempt, tried):
+            self._busy = False
 
     def _place(self, attempt: _Attempt) -> None:
         """Reserve the chosen node and go on to Permit and the binding cycle."""
@@ -397,7 +409,8 @@ class Scheduler:
 
         def evicted(errors: list[ApiError]) -> None:
             self._unschedulable(attempt, None if errors else node_name)
-            self._cycle_over()
+            self._busy = False
+            self._wake()
 
         self._evictions.start(attempt.pod, node_name, tried.victims, evicted)
         return True

@@ -85,16 +85,18 @@ class Labels:
         return self.to_arrow().dictionary_decode()
 
 
-class Offsets:
-    """Ends of variable-length entries, for list and map columns."""
+class Lengths:
+    """Lengths of variable-length entries, for list and map columns."""
 
-    __slots__ = ("_ends", "close")
+    __slots__ = ("_lengths", "extend")
 
     def __init__(self) -> None:
-        self._ends = array("i", [0])
-        self.close = self._ends.append
-        """``close(end)``: the current entry ends at flat position ``end``."""
+        self._lengths = array("i")
+        self.extend = self._lengths.extend
+        """``extend(lengths)``: those of more entries."""
 
-    def to_arrow(self) -> pa.Array:
-        """int32[n + 1]"""
-        return pa.array(np.frombuffer(self._ends, dtype=np.int32))
+    def offsets(self) -> pa.Array:
+        """Where each entry starts and the last one ends, int32[n + 1]."""
+        offsets = np.zeros(len(self._lengths) + 1, dtype=np.int32)
+        np.cumsum(self._lengths, out=offsets[1:])
+        return pa.array(offsets)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from array import array
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
 
-from ksched.experiments.columns import BLOCK, Labels, Offsets, integers
+from ksched.experiments.columns import BLOCK, Labels, Lengths, integers
 from ksched.experiments.rejection_log import RejectionLog
-from ksched.framework import Candidate, Decision, Outcome, Rejection
+from ksched.framework import Candidate, Decision, Rejection
 
 TOP = 5
 """How many of the best nodes a decision keeps, with every plugin's weighted score."""
@@ -49,16 +50,16 @@ class DecisionLog:
         self._pods: list[str] = []
         self._workloads: list[str] = []
         self._attempt = array("q")
-        self._outcomes: list[Outcome] = []
+        self._outcomes = Labels()
         self._node: list[str | None] = []
         self._evaluated = array("q")
         self._feasible = array("q")
         self._score: list[int | None] = []
         self._tied = array("q")
-        self._top = Offsets()
+        self._top = Lengths()
         self._top_node = Labels()
         self._top_total = array("q")
-        self._scores = Offsets()
+        self._scores = Lengths()
         self._score_plugin = Labels()
         self._score_value = array("q")
         # By decision; of the fewest there is anything to say.
@@ -81,12 +82,12 @@ class DecisionLog:
                 self._nominated[number] = decision.nominated_node
             if decision.victims:
                 self._victims[number] = decision.victims
-            self._append_top(decision.top[:TOP])
+        self._append_tops([decision.top[:TOP] for decision in decisions])
         self._t_us.extend([decision.time_ns // 1000 for decision in decisions])
         self._pods.extend([pod.key for pod in pods])
         self._workloads.extend([pod.workload for pod in pods])
         self._attempt.extend([decision.attempt for decision in decisions])
-        self._outcomes.extend([decision.outcome for decision in decisions])
+        self._outcomes.extend([decision.outcome.value for decision in decisions])
         self._node.extend([decision.node for decision in decisions])
         self._evaluated.extend([decision.evaluated for decision in decisions])
         self._feasible.extend([decision.feasible for decision in decisions])
@@ -94,20 +95,19 @@ class DecisionLog:
         self._tied.extend([decision.tied for decision in decisions])
         self._rejections.extend(decisions)
 
-    def _append_top(self, top: tuple[Candidate, ...]) -> None:
-        for candidate in top:
-            scores = candidate.scores
-            self._top_node.append(candidate.node)
-            self._top_total.append(candidate.total)
-            self._score_plugin.extend(scores)
-            self._score_value.extend(scores.values())
-            self._scores.close(len(self._score_value))
-        self._top.close(len(self._top_total))
+    def _append_tops(self, tops: list[tuple[Candidate, ...]]) -> None:
+        candidates = list(chain.from_iterable(tops))
+        scores = [candidate.scores for candidate in candidates]
+        self._top.extend(map(len, tops))
+        self._top_node.extend([candidate.node for candidate in candidates])
+        self._top_total.extend([candidate.total for candidate in candidates])
+        self._scores.extend(map(len, scores))
+        self._score_plugin.extend(chain.from_iterable(scores))
+        self._score_value.extend(chain.from_iterable([of_plugins.values() for of_plugins in scores]))
 
     def to_arrow(self) -> pa.Table:
         """The table ``decisions``."""
         self._write()
-        results = pa.array([outcome.value for outcome in self._outcomes], pa.string())
         decisions = range(len(self._pods))
         return pa.table(
             {
@@ -116,13 +116,13 @@ class DecisionLog:
                 "pod": pa.array(self._pods, pa.string()),
                 "workload": pa.array(self._workloads, pa.string()),
                 "attempt": integers(self._attempt, pa.int32()),
-                "result": results.dictionary_encode(),
+                "result": self._outcomes.to_arrow(),
                 "node": pa.array(self._node, pa.string()),
                 "evaluated": integers(self._evaluated, pa.int32()),
                 "feasible": integers(self._feasible, pa.int32()),
                 "score": pa.array(self._score, pa.int64()),
                 "tied": integers(self._tied, pa.int32()),
-                "top": pa.ListArray.from_arrays(self._top.to_arrow(), self._tops()),
+                "top": pa.ListArray.from_arrays(self._top.offsets(), self._tops()),
                 "rejections": self._rejections.to_arrow(),
                 "nominated_node": pa.array(map(self._nominated.get, decisions), pa.string()),
                 "victims": pa.array([self._victims.get(decision, ()) for decision in decisions], pa.list_(pa.string())),
@@ -131,7 +131,7 @@ class DecisionLog:
 
     def _tops(self) -> pa.Array:
         scores = pa.MapArray.from_arrays(
-            self._scores.to_arrow(), self._score_plugin.to_strings(), integers(self._score_value)
+            self._scores.offsets(), self._score_plugin.to_strings(), integers(self._score_value)
         )
         columns = [self._top_node.to_strings(), integers(self._top_total), scores]
         return pa.StructArray.from_arrays(columns, fields=list(TOP_TYPE))

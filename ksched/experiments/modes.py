@@ -189,11 +189,12 @@ class Inflate(Driver):
             self.recorder.failed += 1
             self.client.delete(Pod, decision.pod.namespace, decision.pod.name, grace_seconds=0)
         self._undecided -= 1
-        now = self.kernel.now
-        if self._undecided:
-            self.kernel.call_at(now, self.recorder.probe, priority=SUBMIT)
+        if not self._undecided:
+            self.kernel.call_later(self._gap, self._next, priority=SUBMIT)
+        elif decision.node is not None and self.kernel.comes_next(SUBMIT):
+            self.recorder.probe()
         else:
-            self.kernel.call_at(now + self._gap, self._next, priority=SUBMIT)
+            self.kernel.call_later(0, self.recorder.probe, priority=SUBMIT)
 
     def notes(self) -> tuple[str, ...]:
         return (

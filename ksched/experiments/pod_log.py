@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ksched.experiments.columns import BLOCK, NEVER, Labels, integers, times
-from ksched.objects import CPU, MEMORY, Node, Pod, amount, node_devices
+from ksched.objects import CPU, MEMORY, Node, Pod, allocatable_amounts, node_devices
 from ksched.objects.resources import PODS
 from ksched.tables import NodeTable, PodView, SpecInfo, compile_spec
 from ksched.tables.pod_view import completion_index, pairing_id
@@ -101,9 +101,10 @@ class PodLog:
     def _write(self) -> None:
         """Append what the latest pods said of themselves to the columns."""
         pods, self._unwritten = self._unwritten, []
-        self._names.extend([pod.key for pod in pods])
-        self._workload.extend(map(_workload, pods))
-        self._index.extend([completion_index(pod.metadata.annotations) for pod in pods])
+        names, annotations = [pod.key for pod in pods], [pod.metadata.annotations for pod in pods]
+        self._names.extend(names)
+        self._workload.extend(map(pairing_id, annotations, names))
+        self._index.extend(map(completion_index, annotations))
         self._infos.extend([compile_spec(pod.spec) for pod in pods])
 
     def _make_room(self) -> None:
@@ -280,6 +281,7 @@ class NodeLog:
     def to_arrow(self, table: NodeTable) -> pa.Table:
         """The table ``nodes``; what is requested at the end comes from the scheduler's ``table``."""
         nodes = [node for node, _ in self._rows]
+        allocatable = [allocatable_amounts(node.status) for node in nodes]
         devices = [node_devices(node) for node in nodes]
         final = self._final(table)
 
@@ -291,9 +293,9 @@ class NodeLog:
                 "node": pa.array([node.name for node in nodes], pa.string()),
                 "t_add_us": column([t for _, t in self._rows]),
                 "t_remove_us": pa.array([self._removed.get(row) for row in range(len(nodes))], pa.int64()),
-                "cpu_milli": column([_allocatable(node, CPU) for node in nodes]),
-                "memory_b": column([_allocatable(node, MEMORY) for node in nodes]),
-                "pods": column([_allocatable(node, PODS) for node in nodes]),
+                "cpu_milli": column([amounts.get(CPU, 0) for amounts in allocatable]),
+                "memory_b": column([amounts.get(MEMORY, 0) for amounts in allocatable]),
+                "pods": column([amounts.get(PODS, 0) for amounts in allocatable]),
                 "gpu_count": column([d.count for d in devices], pa.int32()),
                 "gpu_model": pa.array([d.model for d in devices], pa.string()),
                 "zone": pa.array([node.metadata.labels.get(ZONE_LABEL, "") for node in nodes], pa.string()),
@@ -328,8 +330,3 @@ def _held(info: SpecInfo) -> tuple[int, int, int, int]:
     """What a pod counts for on its node: cpu, memory, pods and milli-GPU."""
     cpu, memory, gpu_milli = _requested(info)
     return cpu, memory, 1, gpu_milli
-
-
-def _allocatable(node: Node, resource: str) -> int:
-    quantity = node.status.allocatable.get(resource)
-    return 0 if quantity is None else amount(resource, quantity)

@@ -17,13 +17,15 @@ from ksched.objects import CPU, MEMORY
 from ksched.tables import NODE, USAGE, WHOLE, NodeTable
 
 Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 
 RESOURCES = ("cpu", "memory", "gpu")
 GPU = RESOURCES.index("gpu")
 MAX_SHAPES = 1000
 """A trace with more distinct request shapes is judged by its most frequent ones."""
 
-_MUCH = 20_000
+_SHARE, _WASTE = range(2)
+_MUCH = 40_000
 """Samples times nodes that are worked out at once."""
 
 
@@ -51,15 +53,13 @@ class ClusterState(NamedTuple):
 
 
 class _Noted(NamedTuple):
-    """What a sample looks at: the ``rows`` that changed since the one before, and what is free there."""
+    """What a sample looks at: the ``rows`` that changed since the one before, and what pods hold there."""
 
     rows: npt.NDArray[np.intp]
-    free: Ints
+    requested: Ints
     """Cpu and memory int64[2, rows]."""
     devices_free: Ints
     """int64[slots, rows]"""
-    models: npt.NDArray[np.int32]
-    """Ids of the models of their devices."""
 
 
 class StateSampler:
@@ -74,33 +74,24 @@ class StateSampler:
         # Most frequent first; equal counts in the shapes' own order, so that the cut does not depend on the input's.
         common = sorted(shapes.items(), key=lambda item: (-item[1], item[0]))[:MAX_SHAPES]
         self._shapes = _ShapeColumns([shape for shape, _ in common], table)
-        self._counts: Ints = np.array([count for _, count in common], dtype=np.int64)
-        self._pods = max(int(self._counts.sum()), 1)
-        self._changes = Watermark(table, USAGE)
-        self._node_changes = Watermark(table, NODE)
+        # A count of pods is a whole number, which BLAS adds up exactly in whatever order.
+        self._counts: Floats = np.array([count for _, count in common], dtype=np.float64)
+        self._pods = max(sum([count for _, count in common]), 1)
+        self._changes = Watermark(table, NODE | USAGE)
         self._noted: list[_Noted] = []
         self._states: list[ClusterState] = []
-        # By node, as of the last sample that was worked out.
-        self._of_nodes: Ints = np.zeros((len(RESOURCES), 0), dtype=np.int64)
-        self._free: Ints = self._of_nodes
-        self._unfit: Ints = np.zeros(0, dtype=np.int64)
-        self._capacities: list[_Capacity] = []
+        self._nodes = _Nodes(table)
 
     def sample(self) -> None:
         """Take a sample now."""
-        table = self._table
-        cpu_and_memory = table.resource_rows((CPU, MEMORY))
-        assert cpu_and_memory is not None  # every table has both
-        allocatable = table.allocatable[cpu_and_memory]
-        rows, nodes = self._changes.advance(), self._node_changes.advance()
-        if nodes is None or len(nodes):
+        table, changes = self._table, self._changes
+        rows = changes.advance()
+        if rows is None or changes.moved & NODE:
             self._work_out()
-            self._start(np.vstack([allocatable, table.devices.count * WHOLE])[:, : table.n])
-            rows = None
-        if rows is None:
+            self._nodes = _Nodes(table)
             rows = np.arange(table.n, dtype=np.intp)
-        free = allocatable[:, rows] - table.requested[cpu_and_memory][:, rows]
-        self._noted.append(_Noted(rows, free, table.devices.free[:, rows], table.devices.model_ids[rows]))
+        requested = table.requested[_cpu_and_memory(table)]
+        self._noted.append(_Noted(rows, requested[:, rows], table.devices.free[:, rows]))
         if len(self._noted) * table.n >= _MUCH:
             self._work_out()
 
@@ -109,77 +100,96 @@ class StateSampler:
         self._work_out()
         return self._states
 
-    def _start(self, of_nodes: Ints) -> None:
-        """Nodes changed: forget what depended on them."""
-        self._of_nodes = of_nodes
-        self._capacities = [_Capacity.of(amounts) for amounts in of_nodes]
-        self._free = np.zeros(of_nodes.shape, dtype=np.int64)
-        self._unfit = np.zeros(of_nodes.shape[1], dtype=np.int64)
-
     def _work_out(self) -> None:
         """The states at the samples that are only noted so far."""
         noted, self._noted = self._noted, []
         if not noted:
             return
-        free, unfit = self._free_and_unfit(noted)
-        free_then = np.empty((len(noted), *self._free.shape), dtype=np.int64)
-        unfit_then = np.empty((len(noted), 1, len(self._unfit)), dtype=np.int64)
+        nodes = self._nodes
+        used, measures = self._of_rows(noted)
+        used_then = np.empty((len(noted), *nodes.used.shape), dtype=np.int64)
+        measures_then = np.empty((len(noted), *nodes.measures.shape))
         end = 0
         for sample, (rows, *_) in enumerate(noted):
             start, end = end, end + len(rows)
-            self._free[:, rows], self._unfit[rows] = free[:, start:end], unfit[start:end]
-            free_then[sample], unfit_then[sample] = self._free, self._unfit
-        used = self._of_nodes - free_then
-        # An overcommitted node strands nothing. A sum, not a dot product: BLAS may add in any order.
-        waste = np.maximum(free_then, 0) * (unfit_then / self._pods)
-        totals = tuple(capacity.total for capacity in self._capacities)
-        sums = zip(used.sum(axis=2).tolist(), self._imbalance(used), waste.sum(axis=2).tolist(), strict=True)
+            nodes.used[:, rows], nodes.measures[..., rows] = used[:, start:end], measures[..., start:end]
+            used_then[sample], measures_then[sample] = nodes.used, nodes.measures
+        totals = tuple(capacity.total for capacity in nodes.capacities)
+        imbalances = nodes.imbalance(measures_then[:, _SHARE])
+        # A sum, not a dot product: BLAS may add in any order.
+        wastes = measures_then[:, _WASTE].sum(axis=2).tolist()
+        sums = zip(used_then.sum(axis=2).tolist(), imbalances, wastes, strict=True)
         for taken, imbalance, wasted in sums:
             self._states.append(ClusterState(totals, _shares(taken, totals), imbalance, _shares(wasted, totals)))
 
-    def _free_and_unfit(self, noted: list[_Noted]) -> tuple[Ints, Ints]:
-        """By changed row of one sample after the other: what is free int64[resources, rows], and how many of the
-        trace's pods would not fit, int64[rows]."""
-        free = np.concatenate([sample.free for sample in noted], axis=1)
+    def _of_rows(self, noted: list[_Noted]) -> tuple[Ints, Floats]:
+        """By changed row of one sample after the other: what is used int64[resources, rows], and which share of the
+        row's capacity that is and what the row strands, float64[2, resources, rows]."""
+        rows = np.concatenate([sample.rows for sample in noted])
+        capacity, models = self._nodes.amounts[:, rows], self._nodes.models[rows]
         devices_free = np.concatenate([sample.devices_free for sample in noted], axis=1)
-        models = np.concatenate([sample.models for sample in noted])
-        unfit = np.empty(len(models), dtype=np.int64)
+        free = capacity.copy()
+        free[:GPU] -= np.concatenate([sample.requested for sample in noted], axis=1)
+        free[GPU] = np.maximum(devices_free, 0).sum(axis=0)
+        unfit = np.empty(len(rows))
         # In blocks, so that many nodes times many shapes never stand in memory at once.
-        for start in range(0, len(unfit), 256):
+        for start in range(0, len(rows), 256):
             block = slice(start, start + 256)
-            shapes = self._shapes.unfit(free[:, block], devices_free[:, block], models[block])
-            unfit[block] = shapes @ self._counts
-        return np.vstack([free, np.maximum(devices_free, 0).sum(axis=0)]), unfit
+            unfit[block] = self._shapes.unfit(free[:GPU, block], devices_free[:, block], models[block]) @ self._counts
+        used = capacity - free
+        # An overcommitted node strands nothing.
+        return used, np.stack([used / np.maximum(capacity, 1), np.maximum(free, 0) * (unfit / self._pods)])
 
-    def _imbalance(self, used: Ints) -> list[tuple[float, ...]]:
-        """By sample, of ``used`` int64[samples, resources, nodes]."""
-        deviations = [
-            _deviations(used[:, resource].take(capacity.nodes, axis=1) / capacity.of_those)
-            if capacity.total
-            else [0.0] * len(used)
-            for resource, capacity in enumerate(self._capacities)
-        ]
+
+class _Nodes:
+    """What nodes have: ``amounts`` int64[resources, nodes] and ``models``, the ids of their devices' models.
+
+    As of the last sample that was worked out: what is ``used`` of the amounts int64[resources, nodes], and
+    ``measures`` float64[2, resources, nodes], the share that is used and what is stranded (_SHARE, _WASTE).
+    """
+
+    def __init__(self, table: NodeTable) -> None:
+        devices, n = table.devices, table.n
+        self.amounts: Ints = np.vstack([table.allocatable[_cpu_and_memory(table)], devices.count * WHOLE])[:, :n]
+        self.models = devices.model_ids[:n].copy()
+        self.capacities = [_Capacity.of(amounts) for amounts in self.amounts]
+        self.used: Ints = np.zeros(self.amounts.shape, dtype=np.int64)
+        self.measures: Floats = np.zeros((2, *self.amounts.shape))
+
+    def imbalance(self, shares: Floats) -> list[tuple[float, ...]]:
+        """By sample, of ``shares`` float64[samples, resources, nodes]."""
+        deviations = [capacity.deviations(shares[:, i]) for i, capacity in enumerate(self.capacities)]
         return list(zip(*deviations, strict=True))
 
 
 class _Capacity(NamedTuple):
-    """Of one resource: ``total``, and which ``nodes`` have any, with how much ``of_those``."""
+    """Of one resource: ``total``, and which ``nodes`` have any."""
 
     total: int
     nodes: npt.NDArray[np.intp]
-    of_those: Ints
 
     @classmethod
     def of(cls, amounts: Ints) -> _Capacity:
-        nodes = np.flatnonzero(amounts > 0)
-        return cls(int(amounts.sum()), nodes, amounts[nodes])
+        return cls(int(amounts.sum()), np.flatnonzero(amounts > 0))
+
+    def deviations(self, shares: Floats) -> list[float]:
+        """By sample, of ``shares`` float64[samples, nodes]."""
+        if not self.total:
+            return [0.0] * len(shares)
+        return _deviations(shares if len(self.nodes) == shares.shape[1] else shares.take(self.nodes, axis=1))
+
+
+def _cpu_and_memory(table: NodeTable) -> npt.NDArray[np.intp] | slice:
+    rows = table.resource_rows((CPU, MEMORY))
+    assert rows is not None  # every table has both
+    return rows
 
 
 def _shares(amounts: Sequence[float], totals: Sequence[int]) -> tuple[float, ...]:
     return tuple([amount / total if total else 0.0 for amount, total in zip(amounts, totals, strict=True)])
 
 
-def _deviations(shares: npt.NDArray[np.float64]) -> list[float]:
+def _deviations(shares: Floats) -> list[float]:
     """Row by row ``np.std`` to the last bit, without its looking at what it was given."""
     count = shares.shape[1]
     apart = shares - (shares.sum(axis=1) / count)[:, np.newaxis]
@@ -202,12 +212,15 @@ class _ShapeColumns:
         self._models = [models for _, _, models in demands]
         self._allowed: npt.NDArray[np.bool_] = np.zeros((0, len(demands)), dtype=np.bool_)
 
-    def unfit(self, free: Ints, devices_free: Ints, models: npt.NDArray[np.int32]) -> Ints:
-        """1 where a shape does not fit on a node, else 0, int64[rows, shapes]; what a row is: see :class:`_Noted`."""
+    def unfit(self, free: Ints, devices_free: Ints, models: npt.NDArray[np.int32]) -> Floats:
+        """1 where a shape does not fit on a node, else 0, float64[rows, shapes].
+
+        By row: free cpu and memory int64[2, rows], free milli of each device int64[slots, rows], model of devices.
+        """
         lacking = free[:, :, None] < self._cpu_and_memory[:, None, :]
         unfit: npt.NDArray[np.bool_] = lacking[0] | lacking[1]
-        unfit |= self._devices_unfit(devices_free, models)[:, self._demand_of]
-        return unfit.astype(np.int64)
+        unfit |= self._devices_unfit(devices_free, models).take(self._demand_of, axis=1)
+        return unfit.astype(np.float64)
 
     def _devices_unfit(self, devices_free: Ints, models: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
         known = self._devices.models

@@ -147,8 +147,12 @@ class ResultStore(ResultDirectory):
 
 
 def write_table(path: Path, table: pa.Table) -> None:
-    """Write Parquet whose bytes depend on the table's content alone: fixed options, no metadata, no threads."""
-    low_cardinality = [f.name for f in table.schema if pa.types.is_dictionary(f.type) or pa.types.is_string(f.type)]
+    """Write Parquet whose bytes depend on the table's content alone: fixed options, no metadata, no threads.
+
+    A dictionary is written for columns that have one. Most texts of the others are of one pod each, and where they are
+    not the compression sees to it.
+    """
+    low_cardinality = [f.name for f in table.schema if pa.types.is_dictionary(f.type)]
     pq.write_table(
         table.replace_schema_metadata(None).combine_chunks(),
         path,

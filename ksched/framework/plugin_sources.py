@@ -8,21 +8,28 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
 Import = tuple[int, str, tuple[str, ...]]
 """(level, module, names) of one import: level 0 is absolute, ``names`` may be modules or what is in the module."""
+Read = Callable[[Path], bytes | None]
 
 
-def source_digest(module: str, file: Path) -> str:
+def read_source(path: Path) -> bytes | None:
+    """What is in a file, None where there is none."""
+    return path.read_bytes() if path.is_file() else None
+
+
+def source_digest(module: str, file: Path, read: Read = read_source) -> str:
     """sha256 over the source of ``module`` in ``file`` and of all it imports from its own project.
 
-    The project is the top-level package, or the folder of a module that is in no package.
+    The project is the top-level package, or the folder of a module that is in no package. Who asks for several plugins
+    at once may let ``read`` remember: they import much the same.
     """
     root, top = _project(module, file)
-    sources = _reachable(file, root, top)
+    sources = _reachable(file, root, top, read)
     digest = hashlib.sha256(sources.pop(file))
     for path, source in sorted(sources.items()):
         digest.update(f"\n{path.relative_to(root).as_posix()}\0{hashlib.sha256(source).hexdigest()}".encode())
@@ -39,13 +46,16 @@ def _project(module: str, file: Path) -> tuple[Path, str | None]:
     return folder.parents[len(parts) - 2], parts[0]
 
 
-def _reachable(file: Path, root: Path, top: str | None) -> dict[Path, bytes]:
+def _reachable(file: Path, root: Path, top: str | None, read: Read) -> dict[Path, bytes]:
     """The files and what is in them."""
     found: dict[Path, bytes] = {}
     looked_for, waiting = {file}, [file]
     while waiting:
         path = waiting.pop()
-        found[path] = source = path.read_bytes()
+        source = read(path)
+        if source is None:
+            continue
+        found[path] = source
         if path.suffix != ".py":
             continue
         package = path.relative_to(root).parts[:-1]
@@ -55,8 +65,7 @@ def _reachable(file: Path, root: Path, top: str | None) -> dict[Path, bytes]:
             for other in _places(root, name):
                 if other not in looked_for:
                     looked_for.add(other)
-                    if other.is_file():
-                        waiting.append(other)
+                    waiting.append(other)
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from ksched.framework.configuration import (
     ProfileSpec,
 )
 from ksched.framework.extender_transport import extender_hashes
+from ksched.framework.plugin_sources import read_source
 from ksched.framework.protocols import POINTS, implements
 from ksched.framework.registry import PluginClass
 
@@ -126,7 +127,8 @@ class SchedulerConfiguration:
 
     def source_hashes(self) -> dict[str, str]:
         """Plugin, or ``urlPrefix`` of a Python extender -> sha256 of its source file: part of a run's identity."""
-        plugins = {plugin.name: plugin.source_hash() for profile in self.profiles for plugin in profile.plugins()}
+        read = cache(read_source)
+        plugins = {plugin.name: plugin.source_hash(read) for profile in self.profiles for plugin in profile.plugins()}
         return plugins | extender_hashes(self.profiles[0].extenders)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ksched.errors import InputError, KschedError, PluginError, invalid, nearest
-from ksched.framework.plugin_sources import source_digest
+from ksched.framework.plugin_sources import Read, read_source, source_digest
 from ksched.framework.protocols import POINTS, implements
 
 ENTRY_POINT_GROUP = "ksched.plugins"
@@ -32,9 +32,9 @@ class PluginClass:
     reference: str
     """How it was named: an entry point, ``module:Class`` or ``file.py:Class``."""
 
-    def source_hash(self) -> str:
+    def source_hash(self, read: Read = read_source) -> str:
         """sha256 of the source the class consists of: an edited policy is another policy."""
-        return source_hash(self.cls, f"plugin {self.name}", where=self.reference)
+        return source_hash(self.cls, f"plugin {self.name}", where=self.reference, read=read)
 
     def make(self, args: Mapping[str, Any] | None, *, where: str | None = None) -> Any:
         """An instance with validated ``args``; InputError names what is wrong with them."""
@@ -62,18 +62,18 @@ class PluginClass:
             ) from error
 
 
-def source_hash(found: Any, what: str, *, where: str | None = None) -> str:
+def source_hash(found: Any, what: str, *, where: str | None = None, read: Read = read_source) -> str:
     """sha256 of the source a class or function consists of (:mod:`ksched.framework.plugin_sources`).
 
     InputError calls it ``what``.
     """
     module = sys.modules.get(getattr(found, "__module__", ""))
     file = getattr(module, "__file__", None)
-    if module is None or file is None:
+    if module is None or file is None or read(Path(file)) is None:
         raise InputError(
             f"{what} has no source file to identify it by", where=where, hint="define it in a module or a .py file"
         )
-    return source_digest(module.__name__, Path(file))
+    return source_digest(module.__name__, Path(file), read)
 
 
 @lru_cache(maxsize=1)

@@ -107,16 +107,19 @@ def node_devices(node: Node) -> NodeDevices:
             if name in allocatable:
                 count = amount(name, allocatable[name])
                 break
+    if count <= 0:
+        return NodeDevices(0, "", 0)
     model = next((labels[key] for key in MODEL_LABELS if key in labels), "")
-    return NodeDevices(max(count, 0), model if count > 0 else "", _memory(labels) if count > 0 else 0)
+    memory = _memory(labels.get("nvidia.com/gpu.memory", ""), labels.get("alibabacloud.com/gpu-card-memory", ""))
+    return NodeDevices(count, model, memory)
 
 
-def _memory(labels: dict[str, str]) -> int:
+@lru_cache(maxsize=1024)
+def _memory(mebibytes: str, size: str) -> int:
     """Bytes per device: NVIDIA's feature discovery labels it in MiB, Alibaba's in suffixed or plain bytes."""
-    mebibytes = labels.get("nvidia.com/gpu.memory", "")
     if _MEBIBYTES.fullmatch(mebibytes):
         return int(mebibytes) * 1024 * 1024
-    shape = _BYTES.fullmatch(labels.get("alibabacloud.com/gpu-card-memory", ""))
+    shape = _BYTES.fullmatch(size)
     if shape is None:
         return 0
     factor: int = 1024 ** " KMGT".index((shape[2] or " ")[0])

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from .base import IdentityCache
+from .node import NodeStatus
 from .pod import Container, PodSpec
 from .quantity import Quantity
 
@@ -27,6 +28,7 @@ _NANO: Final = 10**9
 _MILLI: Final = 10**6
 _NON_MISSING: Final = {CPU: DEFAULT_MILLI_CPU_REQUEST * _MILLI, MEMORY: DEFAULT_MEMORY_REQUEST * _NANO}
 
+_allocatable: IdentityCache[NodeStatus, dict[str, int]] = IdentityCache()
 _requests: IdentityCache[PodSpec, dict[str, int]] = IdentityCache()
 _nonzero: dict[bool, IdentityCache[PodSpec, dict[str, int]]] = {True: IdentityCache(), False: IdentityCache()}
 
@@ -39,6 +41,14 @@ def amount(resource: str, quantity: Quantity) -> int:
 def amounts(resources: Mapping[str, Quantity]) -> dict[str, int]:
     """Every entry of a resource list by :func:`amount`, sorted by name."""
     return {name: amount(name, resources[name]) for name in sorted(resources)}
+
+
+def allocatable_amounts(status: NodeStatus) -> dict[str, int]:
+    """Every entry of a node's ``allocatable`` by :func:`amount`. Do not change the dict: it is shared."""
+    cached = _allocatable.get(status)
+    if cached is None:
+        cached = _allocatable.put(status, {name: amount(name, value) for name, value in status.allocatable.items()})
+    return cached
 
 
 def shown(resource: str, value: int) -> str:

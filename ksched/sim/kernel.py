@@ -93,6 +93,14 @@ class Kernel:
         self._background += 1
         return timer
 
+    def comes_next(self, priority: int) -> bool:
+        """Whether a call for this instant, asked for now, would be the next to run.
+
+        The call under way may then make it itself as the last thing it does, and nothing comes out differently.
+        """
+        heap = self._heap
+        return not (self._soon or self._stopped or (heap and heap[0][:2] <= (self.now, priority)))
+
     @property
     def pending(self) -> int:
         """Number of calls still to run, housekeeping left out."""

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ksched.objects import CPU, EPHEMERAL_STORAGE, MEMORY, PODS, Node, Pod, amount, node_devices
+from ksched.objects import CPU, EPHEMERAL_STORAGE, MEMORY, PODS, Node, Pod, allocatable_amounts, node_devices
 from ksched.tables.arrays import BoolArray, Int64Array, IntArray, StrArray, grown, readonly
 from ksched.tables.changes import ChangeLog
 from ksched.tables.devices import DeviceColumns
@@ -246,8 +246,8 @@ class NodeTable:
         self._structure_changed()
 
     def _write_row(self, row: int, node: Node) -> None:
-        allocatable = node.status.allocatable
-        rows = [(self.resource_row(resource), amount(resource, q)) for resource, q in allocatable.items()]
+        amounts = allocatable_amounts(node.status)
+        rows = [(self.resource_row(resource), value) for resource, value in amounts.items()]
         self._allocatable[:, row] = 0
         for resource_row, value in rows:
             self._allocatable[resource_row, row] = value

@@ -33,6 +33,21 @@ def test_any_mix_of_events_runs_in_key_order_without_the_cancelled(plan: list[tu
     assert seen == sorted((t, p, i) for i, (t, p, cancelled) in enumerate(plan) if not cancelled)
 
 
+def test_what_comes_next_is_what_nothing_else_due_at_this_instant_goes_before() -> None:
+    kernel, seen = Kernel(), []
+
+    def look() -> None:
+        seen.append([priority for priority in range(4) if kernel.comes_next(priority)])
+
+    kernel.call_at(5, look, priority=1)
+    kernel.call_at(5, look, priority=2)
+    kernel.call_at(9, look)
+    kernel.call_at(12, lambda: (kernel.post(look), look()))
+    kernel.call_at(15, lambda: (kernel.stop(), look()))
+    kernel.run()
+    assert seen == [[0, 1], [0, 1, 2, 3], [0, 1, 2, 3], [], [0, 1, 2, 3], []]
+
+
 def test_run_until_stops_after_that_instant_and_moves_the_clock_there() -> None:
     kernel, seen = Kernel(), []
     for time in (10, 20, 30):
