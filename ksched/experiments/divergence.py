@@ -33,8 +33,12 @@ percentageOfNodesToScore left out of the search.
 
 from __future__ import annotations
 
+import multiprocessing
+import signal
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +50,7 @@ from ksched.experiments.recorded_choices import Choice, RecordedChoices
 from ksched.experiments.reopen import RecordedRun, cells_of, spec_of
 from ksched.experiments.session import RunSession
 from ksched.experiments.store import ResultStore, pretty_json
+from ksched.experiments.worker_memory import start_small
 from ksched.result_directory import ResultDirectory, read_json
 
 FILE = "divergence.json"
@@ -98,12 +103,13 @@ def first_divergence(run: RecordedRun, baseline: RecordedRun) -> Divergence | No
 
 
 def divergences(
-    results: Path | str | ResultDirectory, baseline: Mapping[str, str] | None = None
+    results: Path | str | ResultDirectory, baseline: Mapping[str, str] | None = None, *, jobs: int = 1
 ) -> list[dict[str, Any]]:
     """The first departure of every policy from the baseline, per workload on the first seed both have finished.
 
     ``baseline`` (axis -> value) is by default the experiment's own, and then the answer is kept in
-    ``divergence.json`` until other runs are there. The entries are described above.
+    ``divergence.json`` until other runs are there. The entries are described above. ``jobs`` is the number of processes
+    that look at several workloads; 1 works in this one.
     """
     directory = results if isinstance(results, ResultDirectory) else ResultDirectory(Path(results))
     pairs = list(_pairs(directory, baseline))
@@ -112,7 +118,7 @@ def divergences(
     key = sha256(canonical_json([VERSION, [[p.run.run_id, p.baseline.run_id, dict(p.run.axes)] for p in pairs]]))
     kept = read_json(directory.root / FILE)
     if kept.get("key") != key:
-        entries = _entries(pairs[:MOST])
+        entries = _entries(pairs[:MOST], jobs)
         kept = {"version": VERSION, "key": key, "left_out": max(0, len(pairs) - MOST), "entries": entries}
         store = ResultStore(directory.root)
         store.partial.mkdir(exist_ok=True)
@@ -139,19 +145,40 @@ def _key(axes: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(axes.items()))
 
 
-def _entries(pairs: list[Pair]) -> list[dict[str, Any]]:
+def _entries(pairs: list[Pair], jobs: int = 1) -> list[dict[str, Any]]:
     by_baseline: dict[str, list[Pair]] = {}
     for pair in pairs:
         by_baseline.setdefault(pair.baseline.run_id, []).append(pair)
-    entries: dict[Pair, dict[str, Any]] = {}
-    for group in by_baseline.values():
-        baseline = RecordedChoices.read(group[0].baseline.folder)
-        choices = {pair: (RecordedChoices.read(pair.run.folder), baseline) for pair in group}
-        # The baseline is simulated once: departures from it are visited in the order they happen.
-        with _Sessions() as sessions:
-            for pair in sorted(group, key=lambda p: first_difference(*choices[p]) or 0):
-                entries[pair] = _entry(pair, choices[pair], sessions)
+    groups = list(by_baseline.values())
+    if jobs > 1 and len(groups) > 1:
+        # Not only faster: what the simulations take is never added to what this process has.
+        with _pool(min(jobs, len(groups))) as pool:
+            found = list(pool.map(_entries_of_group, groups))
+    else:
+        found = [_entries_of_group(group) for group in groups]
+    entries = dict(zip(chain.from_iterable(groups), chain.from_iterable(found), strict=True))
     return [entries[pair] for pair in pairs]
+
+
+def _pool(processes: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _start_process)
+
+
+def _start_process() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    start_small()
+
+
+def _entries_of_group(group: list[Pair]) -> list[dict[str, Any]]:
+    """The entries of pairs with one baseline."""
+    baseline = RecordedChoices.read(group[0].baseline.folder)
+    choices = {pair: (RecordedChoices.read(pair.run.folder), baseline) for pair in group}
+    entries: dict[Pair, dict[str, Any]] = {}
+    # The baseline is simulated once: departures from it are visited in the order they happen.
+    with _Sessions() as sessions:
+        for pair in sorted(group, key=lambda p: first_difference(*choices[p]) or 0):
+            entries[pair] = _entry(pair, choices[pair], sessions)
+    return [entries[pair] for pair in group]
 
 
 def _entry(pair: Pair, choices: tuple[RecordedChoices, RecordedChoices], sessions: _Sessions) -> dict[str, Any]:

@@ -71,7 +71,8 @@ def run_plan(
 
     experiment = plan.experiment
     root = Path(output) if output is not None else default_output(experiment.name)
-    workers = make_executor(executor, jobs or default_jobs())
+    jobs = jobs or default_jobs()
+    workers = make_executor(executor, jobs)
     store = ResultStore.create(root, experiment=experiment.name, plan=plan.to_json(), source=experiment.document.text)
     write_origin(store, experiment, plan.selected[0].data)
     work = partial(simulate, profile_plugins=True) if profile_plugins else simulate
@@ -80,7 +81,7 @@ def run_plan(
             result = run_all(plan.selected, store, work, workers, watcher)
     finally:
         update_dataset(store)
-    divergences(store)
+    divergences(store, jobs=jobs)
     return Sweep(store.root, plan, result)
 
 

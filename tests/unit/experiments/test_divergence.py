@@ -115,3 +115,14 @@ def test_what_cannot_be_simulated_again_is_still_located(results: Path, monkeypa
     assert found["decision"] == entry(results, "free")["decision"]
     assert (found["node"], found["rows"]) == (entry(results, "free")["baseline_node"], [])
     assert "cannot be simulated again" in found["note"]
+
+
+def test_several_processes_find_the_same(tmp_path: Path) -> None:
+    ways = {way: {"replay": {"mode": "timestamp", "expand": way}} for way in ("workloads", "pods")}
+    axes = {"policy": POLICIES, "way": {"target": "trace", "values": ways}, "seed": [1]}
+    out = record(tmp_path, axes=axes, baseline={"policy": "default"})
+    alone = (out / "divergence.json").read_bytes()
+    assert {entry["workload"]["way"] for entry in json.loads(alone)["entries"]} == set(ways)
+    (out / "divergence.json").unlink()
+    divergences(out, jobs=2)
+    assert (out / "divergence.json").read_bytes() == alone
