@@ -9,7 +9,6 @@ packs shares onto the fullest device that has room.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from operator import itemgetter
 from typing import Literal
 
 from ksched.framework import Cycle, Status
@@ -73,17 +72,12 @@ class GpuShare:
         wanted = pod.gpu
         if wanted is None or cycle.devices is not None:
             return None
-        devices = self._choose(cycle.free_devices(node_name), wanted)
+        free = cycle.free_devices(node_name)
+        devices = choose_devices(free, wanted, _POINTS[self._selection](free))
         if devices is None:
             return Status.unschedulable(REASON)
         cycle.devices = devices
         return None
-
-    def _choose(self, free: list[int], wanted: GpuRequest) -> tuple[int, ...] | None:
-        if wanted.milli < WHOLE:
-            rooms = [room for room in free if room >= wanted.milli]
-            return (free.index(_ROOM[self._selection](rooms)),) if rooms else None
-        return choose_devices(free, wanted, free)
 
     def unreserve(self, cycle: Cycle, pod: PodView, node_name: str) -> None:
         """The devices were never taken here, only named."""
@@ -104,5 +98,8 @@ def choose_devices(free: Sequence[int], request: GpuRequest, points: Sequence[in
     return tuple(fitting[: request.count])
 
 
-_ROOM: dict[str, Callable[[list[int]], int]] = {"best_fit": min, "worst_fit": max, "first_fit": itemgetter(0)}
-"""Which room a share takes among those large enough, devices in order."""
+_POINTS: dict[str, Callable[[Sequence[int]], Sequence[int]]] = {
+    "best_fit": lambda free: [-room for room in free],
+    "worst_fit": lambda free: free,
+    "first_fit": lambda free: [0] * len(free),
+}
