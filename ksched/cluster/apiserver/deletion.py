@@ -10,16 +10,13 @@ from typing import Any, NamedTuple
 from ksched.cluster.apiserver.errors import bad_request
 from ksched.cluster.apiserver.registry import Resource
 from ksched.cluster.clock import Clock
-from ksched.objects.base import replacing
-from ksched.objects.meta import KubeObject, ObjectMeta
+from ksched.objects.meta import ObjectMeta
 from ksched.sim.kernel import SECOND
 
 BACKGROUND = "Background"
 FOREGROUND = "Foreground"
 ORPHAN = "Orphan"
 PROPAGATION_FINALIZERS = {FOREGROUND: "foregroundDeletion", ORPHAN: "orphan"}
-
-_with_metadata = replacing(KubeObject, "metadata")
 
 
 class DeleteOptions(NamedTuple):
@@ -57,7 +54,7 @@ def begin_deletion(resource: Resource, current: Any, options: DeleteOptions, clo
     if not changes:
         return current
     changes["resource_version"] = None
-    return _with_metadata(current, {"metadata": meta.replaced(**changes)})
+    return current.replaced(metadata=meta.replaced(**changes))
 
 
 def ready_to_remove(obj: Any) -> bool:
